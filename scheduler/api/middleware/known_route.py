@@ -1,0 +1,16 @@
+"""Refuses unknown paths and methods before anything that costs more is asked about a request."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def require_known_route(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raise aiohttp's 404 or 405, which the error mapper words, in its place in the order."""
+    unknown = request.match_info.http_exception
+    if unknown is not None:
+        raise unknown
+    return await handler(request)

@@ -1,0 +1,1 @@
+"""The engine: decides (plan, policy: pure) and acts (runner, engine)."""

@@ -1,0 +1,1 @@
+"""The vocabulary of the tests: what they wait for, what they start and hold."""
