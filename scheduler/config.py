@@ -91,8 +91,9 @@ def _describe(field: "dataclasses.Field[Any]") -> Setting:
     elif field.default is dataclasses.MISSING:
         default = "usable cores"
     else:
-        default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
-    type_name = getattr(field.type, "__name__", str(field.type)) if field.type is not tuple[str, ...] else "list"
+        default = "" if field.default == () else str(field.default)
+    is_list = isinstance(field.default, tuple)
+    type_name = "list" if is_list else getattr(field.type, "__name__", str(field.type))
     meta = field.metadata
     return Setting(field.name, type_name, default, f"WATTLE_{field.name.upper()}", meta["help"], meta["read"])
 

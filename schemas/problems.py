@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from schemas.names import nearest
-from schemas.text import encodable, quote
+from schemas.text import quote
 
 MAX_PROBLEMS = 100
 
@@ -44,6 +44,17 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
 }
+_SENTENCES = {
+    "missing": "is missing",
+    "invalid_key": "a field name must be a string, not {given}; quote it",
+    "string_unicode": "a field name holds half of a surrogate pair, which is no character",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "is empty; it needs at least one",
+}
 
 
 class Problems:
@@ -65,7 +76,7 @@ class Problems:
         """One problem; `path` as `workers[3].command`, empty for the document itself."""
         self.count += 1
         if not self.is_full:
-            self._kept.append({"path": encodable(path), "message": encodable(message)})
+            self._kept.append({"path": path, "message": message})
 
     def count_more(self, count: int) -> None:
         """`count` problems that need not be told, since the collection is full."""
@@ -94,25 +105,17 @@ def format_path(parts: Iterable[str | int]) -> str:
 
 def explain(error: ErrorDetails, known_fields: Collection[str]) -> str:
     """One error of pydantic as a sentence about the value at its path; `known_fields` is what may stand there."""
-    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    kind, context = error["type"], error.get("ctx", {})
     if kind in _EXPECTED:
         return _explain_type(error)
     if kind == "extra_forbidden":
         return _explain_unknown(str(error["loc"][-1]), known_fields)
     if kind == "value_error":
         return str(context["error"])
-    sentences = {
-        "missing": "is missing",
-        "invalid_key": f"a field name must be a string, not {_kind(given)}; quote it",
-        "string_unicode": "a field name holds half of a surrogate pair, which is no character",
-        "finite_number": "must be a finite number",
-        "literal_error": f"must be {context.get('expected')}",
-        "greater_than": f"must be more than {_number(context.get('gt'))}",
-        "greater_than_equal": f"must be at least {_number(context.get('ge'))}",
-        "less_than_equal": f"must be at most {_number(context.get('le'))}",
-        "too_short": "is empty; it needs at least one",
-    }
-    return sentences.get(kind) or error["msg"]
+    sentence = _SENTENCES.get(kind)
+    if sentence is None:
+        return error["msg"]
+    return sentence.format(given=_kind(error["input"]), **{name: _shown(value) for name, value in context.items()})
 
 
 def _explain_type(error: ErrorDetails) -> str:
@@ -157,5 +160,5 @@ def _kind(given: object) -> str:
     return next((name for kind, name in kinds if isinstance(given, kind)), f"a {type(given).__name__}")
 
 
-def _number(value: Any) -> str:
-    return f"{int(value):,}" if value == int(value) else str(value)
+def _shown(limit: object) -> str:
+    return f"{limit:,.10g}" if isinstance(limit, int | float) else str(limit)

@@ -88,29 +88,29 @@ class References:
         self._problems.add(format_path(["workers", *place]), message)
 
     def _unknown_worker(self, worker: Worker, name: str) -> str:
-        return f"worker '{worker.name}' comes after '{name}' but there is no such worker" + _did_you_mean(
-            nearest(name, self._index)
-        )
+        meant = nearest(name, self._index)
+        advice = _did_you_mean(meant) if meant else ""
+        return f"worker '{worker.name}' comes after '{name}' but there is no such worker{advice}"
 
     def _unknown_output(self, worker: Worker, value: str, other: str, output: str) -> str:
-        advice = f"{self._nearest_output(other, output)}; if a file is meant, write './{value}'"
+        advice = f"{self._nearest_output(other, output)} If a file is meant, write './{value}'"
         return f"worker '{worker.name}' depends on '{value}' but that output does not exist{advice}"
 
     def _nearest_output(self, other: str, output: str) -> str:
         meant = other if other in self._index else nearest(other, self._index)
         if meant is None:
-            return f": there is no worker '{other}'"
+            return f": there is no worker '{other}'."
         outputs = list(self._workers[self._index[meant]].outputs or ())
         if output in outputs:
             return _did_you_mean(f"{meant}/{output}")
         closest = nearest(output, outputs) or (outputs[0] if len(outputs) == 1 else None)
         if closest:
             return _did_you_mean(f"{meant}/{closest}")
-        return f": '{meant}' declares " + (f"only {_listed(outputs)}" if outputs else "no outputs")
+        return f": '{meant}' declares " + (f"only {_listed(outputs)}." if outputs else "no outputs.")
 
 
-def _did_you_mean(name: str | None) -> str:
-    return f"; did you mean '{name}'?" if name else ""
+def _did_you_mean(name: str) -> str:
+    return f"; did you mean '{name}'?"
 
 
 def _listed(names: list[str]) -> str:

@@ -7,17 +7,17 @@ refuse what certainly cannot run, and to put `"$@"` behind the last command.
 import re
 
 _CLOSERS = frozenset(["fi", "done", "esac", "}"])
-_OPENERS = frozenset(["then", "do", "else", "elif", "if", "while", "until", "!", "{"])
 
 _DOLLAR = r"(?P<dollar>\$(?:\(|\{#?(?:\w+|[@*#?$!-])\}|\{|[A-Za-z_]\w*|[0-9@*#?$!-])?)"
 _MARK = r"(?P<mark>[\"`}])"
 _IN_WORDS = re.compile(
     r"(?P<heredoc><<)|(?P<redirect>[<>][&|>]?)|(?P<operator>[|&;()\n])"
-    r"|(?P<blank>[ \t]+|(?:\A|(?<=[\s|&;()<>`]))\#[^\n]*)"
+    r"|(?P<blank>[ \t]+)|(?P<comment>(?:\A|(?<=[\s|&;()<>`]))\#[^\n]*)"
     rf"|(?P<text>\\[\s\S]?|'[^']*'|[^ \t\n\\'\"$`|&;<>()}}#]+|\#)|(?P<stray>')|{_DOLLAR}|{_MARK}",
     re.ASCII,
 )
 _IN_DOUBLE = re.compile(rf"(?P<text>\\[\s\S]?|[^\\\"$`}}]+)|{_DOLLAR}|{_MARK}", re.ASCII)
+_BETWEEN_WORDS = ("blank", "comment", "redirect", "operator", "heredoc")
 _USES_ARGS = re.compile(r"\$(?:[@*1-9]|\{(?:[@*]|[1-9][0-9]*)\W)", re.ASCII)
 
 _ADVICE = 'write "$@" in the command where the args belong'
@@ -75,7 +75,7 @@ class _Reader:
 
     def _take(self, found: re.Match[str]) -> None:
         kind = found.lastgroup
-        if kind in ("blank", "redirect", "operator", "heredoc"):
+        if kind in _BETWEEN_WORDS:
             self._end_word()
         elif self._word_from is None and not self._open:
             self._word_from = self._at
@@ -86,6 +86,8 @@ class _Reader:
             self._on_dollar(found)
         elif kind == "mark":
             self._on_mark(found[0])
+        elif kind == "comment":
+            self._on_comment(found)
         elif kind == "heredoc":
             self._on_heredoc()
         elif kind == "stray" and self._sure:
@@ -116,10 +118,17 @@ class _Reader:
         if mark == "}":
             if inside in ("${", '"${'):
                 self._open.pop()
+        elif mark == "`" and mark in self._open:
+            # a shell finds the closing backquote first, whatever is open inside
+            del self._open[self._open.index(mark) :]
         elif mark == inside:
             self._open.pop()
         else:
             self._open.append(mark)
+
+    def _on_comment(self, found: re.Match[str]) -> None:
+        if "`" in self._open:
+            self._at = found.start() + len(found[0].partition("`")[0])
 
     def _on_heredoc(self) -> None:
         """The rest is text with an end of its own choice: it cannot be followed, and nothing can be put behind it."""
@@ -137,7 +146,7 @@ class _Reader:
             self.args_at = None if self.args_at is None else self._at
         elif word in _CLOSERS:
             self._end_compound()
-        elif word not in _OPENERS:
+        else:
             self.args_at = self._at
             self._begins_command = False
 

@@ -21,11 +21,6 @@ def check_text(text: str) -> str:
     return text
 
 
-def encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot hold written as an escape, so that it can be in an answer."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _has_lone_surrogate(text: str) -> bool:
     try:
         text.encode()

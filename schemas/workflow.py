@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails
 
 from schemas.errors import ValidationFailed
@@ -30,12 +39,19 @@ def check_variable(text: str) -> str:
 
 
 def _expand_retry(value: object) -> object:
-    return {"limit": value} if type(value) is int else value
+    if type(value) is int:
+        return {"limit": value}
+    if value is None or isinstance(value, dict | BaseModel):
+        return value
+    raise ValueError("must be a number of retries, or an object with the fields limit, delay_seconds...")
 
 
 Text = Annotated[str, AfterValidator(check_text)]
-Name = Annotated[str, AfterValidator(check_name)]
-FilePath = Annotated[Text, AfterValidator(check_path)]
+# As near as a pattern that reads the same in every dialect comes to `check_name`.
+Name = Annotated[
+    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": r"^[^\s/_.-][^\s/]{0,63}$"})
+]
+FilePath = Annotated[Text, AfterValidator(check_path), WithJsonSchema({"type": "string", "minLength": 1})]
 AbsolutePath = Annotated[Text, AfterValidator(check_absolute_path)]
 Variable = Annotated[str, AfterValidator(check_variable)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
@@ -65,10 +81,16 @@ class Worker(_Strict):
 
     name: Name = Field(description="letters and digits of any script, '_', '.', '-'; unique in the workflow")
     workflow_name: Name | None = Field(default=None, description="may be left out; must match if given")
-    command: Text = Field(description="program and words, run without a shell unless they need one")
+    command: Text = Field(
+        description="program and words, run without a shell unless they need one", json_schema_extra={"minLength": 1}
+    )
     args: list[Text] | None = Field(default=None, description="words appended to the command, never read by a shell")
     working_dir: FilePath | None = Field(default=None, description="absolute, or relative to the workflow's")
-    env_vars: dict[Variable, Text] | None = Field(default=None, description="added to the environment")
+    env_vars: dict[Variable, Text] | None = Field(
+        default=None,
+        description="added to the environment",
+        json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
+    )
     inputs: dict[Name, FilePath] | None = Field(
         default=None, description="'worker/output' of another worker, or a path that must exist at the start"
     )

@@ -19,10 +19,10 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True)
 class WorkerFiles:
-    """Absolute paths of one worker: its directory, the files it needs that no other worker makes, and its outputs."""
+    """Absolute paths of one worker: its directory, the files it reads, the files it writes."""
 
     working_dir: str
-    external_inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,6 +70,11 @@ def version_of(path: str) -> str | None:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
+def missing_inputs(inputs: Mapping[str, str]) -> list[str]:
+    """The paths that do not exist."""
+    return [path for path in inputs.values() if not os.path.exists(path)]
+
+
 def make_ready(files: WorkerFiles, version_from_stdout: str | None = None) -> Ready:
     """Make the directories, look for the inputs, remember the only output's version.
 
@@ -84,7 +89,7 @@ def make_ready(files: WorkerFiles, version_from_stdout: str | None = None) -> Re
             os.makedirs(folder, exist_ok=True)
     except OSError as error:
         return Ready(error=f"output directory '{error.filename}' cannot be made: {error.strerror}")
-    missing = tuple(path for path in files.external_inputs.values() if not os.path.exists(path))
+    missing = tuple(missing_inputs(files.inputs))
     stdout_to = None
     if files.only_output is not None:
         version = version_of(files.only_output)

@@ -38,6 +38,8 @@ class LauncherUnavailable(Exception):  # noqa: N818 - a state of the world, said
 class LauncherClient:
     """One connection at a time. Messages are lists ([operation, argument...]) out and dicts in.
 
+    `environment` is what a launcher is started with: nothing of the daemon's own that a worker could read there.
+
     `on_messages(messages)` is called with what arrived in one turn; `on_lost()` when the line broke. What was not sent
     by then is dropped: whoever connects again asks for the list first.
     """
@@ -45,10 +47,11 @@ class LauncherClient:
     def __init__(
         self,
         state_dir: str,
+        environment: dict[str, str],
         on_messages: Callable[[list[dict[str, Any]]], None],
         on_lost: Callable[[], None],
     ) -> None:
-        self._state_dir = state_dir
+        self._state_dir, self._environment = state_dir, environment
         self._on_messages, self._on_lost = on_messages, on_lost
         self._socket: socket.socket | None = None
         self._outbox: deque[list[Any]] = deque()
@@ -98,6 +101,7 @@ class LauncherClient:
                 stdout=log_fd,
                 stderr=log_fd,
                 cwd="/",
+                env=self._environment,
                 start_new_session=True,
             )
         finally:

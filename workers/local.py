@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from workers.executor import Connected, Delayed, LauncherIdentity, LaunchSpec, News, Report, Reported
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 RECONNECT_PAUSE_SECONDS = 0.5
+PASSED_TO_LAUNCHER = ("WATTLE_LAUNCHER_FAILPOINT",)
 
 log = logging.getLogger("wattle.launcher")
 
@@ -24,7 +26,8 @@ class LocalExecutor:
     def __init__(self, state_dir: str, slots: int, environment: dict[str, str]) -> None:
         self.identity: LauncherIdentity | None = None
         self._slots, self._environment = slots, environment
-        self._client = LauncherClient(state_dir, self._on_messages, self._on_lost)
+        own = {**environment, **{name: os.environ[name] for name in PASSED_TO_LAUNCHER if name in os.environ}}
+        self._client = LauncherClient(state_dir, own, self._on_messages, self._on_lost)
         self._deliver: Callable[[News], None] = lambda _: None
         self._listing: list[Report] | None = None
         self._pongs: dict[int, asyncio.Future[None]] = {}

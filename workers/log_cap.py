@@ -48,7 +48,9 @@ class CapAction:
         if self.method == "failed":
             return f"log size cap: {self.path} stays over the cap: {self.reason}"
         if self.method == "emptied":
-            return f"log size cap: {self.path} was emptied ({self.freed_bytes} bytes), its file system cannot punch holes"
+            return (
+                f"log size cap: {self.path} was emptied ({self.freed_bytes} bytes), its file system cannot punch holes"
+            )
         return f"log size cap: dropped {self.freed_bytes} bytes from the middle of {self.path}"
 
 

@@ -59,6 +59,11 @@ class LogHub:
         """How many follow now."""
         return sum(map(len, self._followers.values()))
 
+    @property
+    def reason(self) -> str | None:
+        """Why changes are noticed by looking only, in a sentence; None while inotify does its work."""
+        return self._inotify.reason
+
     def follow(
         self,
         logs: AttemptLogs,
@@ -134,7 +139,7 @@ class LogHub:
         for stream in STREAMS:
             path, name = os.path.split(logs.path(stream))
             directory = self._directories.get(path)
-            if directory is not None and directory.feeds.pop(name, None) and not directory.feeds:
+            if directory is not None and directory.feeds.pop(name, None) is not None and not directory.feeds:
                 directory.watch.close()
                 del self._directories[path]
 

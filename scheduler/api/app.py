@@ -5,12 +5,13 @@ type -> handler, which reads the body bounded in size and time -> headers. The c
 of it, in `protocol.py`.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from scheduler.api.app_keys import SETTINGS, STREAM_SLOTS
+from scheduler.api.app_keys import SETTINGS, STOPPING, STREAM_SLOTS
 from scheduler.api.middleware.content_type import require_content_type
 from scheduler.api.middleware.errors import map_errors
 from scheduler.api.middleware.guard import GuardPolicy, make_guard
@@ -38,8 +39,15 @@ def make_app(
     )
     app[SETTINGS] = settings
     app[STREAM_SLOTS] = StreamSlots(settings.max_streams)
+    app[STOPPING] = asyncio.Event()
     for key, value in (values or {}).items():
         app[key] = value
     app.on_response_prepare.append(set_headers)
+    app.on_shutdown.append(_end_streams)
     register_routes(app, routes)
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    """A stream never ends by itself; without this each would hold the stop for as long as it waits for answers."""
+    app[STOPPING].set()

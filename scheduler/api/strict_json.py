@@ -60,7 +60,7 @@ def refuse_depth() -> NoReturn:
 def check_integer(value: int) -> int:
     """`value` if it fits 64 bits with a sign, which is what every reader of our answers can hold."""
     if not -(2**63) <= value < 2**63:
-        raise InvalidRequest(reason=f"the number {_cut(str(value))} does not fit 64 bits")
+        raise InvalidRequest(reason=f"the number {cut(str(value))} does not fit 64 bits")
     return value
 
 
@@ -69,8 +69,8 @@ def refuse_surrogates(value: object) -> None:
     for path, text in _texts(value):
         if not _is_encodable(text):
             raise InvalidRequest(
-                reason=f"half a surrogate pair at {path or 'the top'}",
-                details=[{"path": path, "message": "half a surrogate pair is no text"}],
+                reason=f"half a surrogate pair at {cut(path) or 'the top'}",
+                details=[{"path": cut(path), "message": "half a surrogate pair is no text"}],
             )
 
 
@@ -79,6 +79,11 @@ def child_path(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
     return f"{path}.{key}" if path else key
+
+
+def cut(text: str) -> str:
+    """`text` short enough for an error message: what comes from a body can be megabytes."""
+    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def _check_depth(data: bytes) -> None:
@@ -102,7 +107,7 @@ def _object(pairs: list[tuple[str, Any]], twice: list[tuple[dict[str, Any], str]
 
 def _integer(text: str) -> int:
     if len(text) > 20:
-        raise InvalidRequest(reason=f"the number {_cut(text)} does not fit 64 bits")
+        raise InvalidRequest(reason=f"the number {cut(text)} does not fit 64 bits")
     return check_integer(int(text))
 
 
@@ -114,7 +119,7 @@ def _float(text: str) -> float:
 
 
 def _not_finite(text: str) -> NoReturn:
-    raise InvalidRequest(reason=f"{_cut(text)} is not a finite number")
+    raise InvalidRequest(reason=f"{cut(text)} is not a finite number")
 
 
 def _refuse_duplicates(value: object, twice: list[tuple[dict[str, Any], str]]) -> NoReturn:
@@ -123,8 +128,8 @@ def _refuse_duplicates(value: object, twice: list[tuple[dict[str, Any], str]]) -
     paths = [child_path(path, keys[id(item)]) for path, item in _walk(value) if id(item) in keys]
     paths = paths or [twice[0][1]]
     raise InvalidRequest(
-        reason=f"the key '{paths[0]}' is given twice",
-        details=[{"path": path, "message": "the key is given twice"} for path in paths[:100]],
+        reason=f"the key '{cut(paths[0])}' is given twice",
+        details=[{"path": cut(path), "message": "the key is given twice"} for path in paths[:100]],
     )
 
 
@@ -156,7 +161,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."

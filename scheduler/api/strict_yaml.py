@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from scheduler.api.strict_json import MAX_DEPTH, check_integer, child_path, decode_utf8, refuse_depth
+from scheduler.api.strict_json import MAX_DEPTH, check_integer, child_path, cut, decode_utf8, refuse_depth
 from schemas.errors import InvalidRequest, PayloadTooLarge
 
 _NULL: Final = frozenset(("", "~", "null", "Null", "NULL"))
@@ -109,14 +109,14 @@ class _Builder:
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(key, len(key) + 2, 0)
         if key in top.value and not top.is_merge:
-            path = child_path(top.path, key)
+            path = cut(child_path(top.path, key))
             _refuse(event, f"the key '{path}' is given twice", path)
 
     def _on_alias(self, event: Any) -> None:
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
             known = any(entry.anchor == event.anchor for entry in self._open)
-            _refuse(event, f"alias '*{event.anchor}' " + ("contains itself" if known else "has no anchor"))
+            _refuse(event, f"alias '*{cut(event.anchor)}' " + ("contains itself" if known else "has no anchor"))
         top = self._open[-1] if self._open else None
         if top is not None and type(top.value) is dict and top.key is None:
             _refuse(event, "a key must be text")
@@ -125,7 +125,7 @@ class _Builder:
     def _on_start(self, event: Any) -> None:
         is_mapping = type(event) is yaml.MappingStartEvent
         if event.tag not in (None, "!", _TAG + ("map" if is_mapping else "seq")):
-            _refuse(event, f"the tag '{event.tag}' is not known here")
+            _refuse(event, f"the tag '{cut(event.tag)}' is not known here")
         path = self._next_path(event)
         if len(self._open) >= MAX_DEPTH:
             refuse_depth()
@@ -188,10 +188,10 @@ def _scalar(event: Any) -> Any:
     if tag in ("str", "!") or (not tag and not event.implicit[0]):
         return text
     if tag not in ("", "int", "float", "bool", "null"):
-        _refuse(event, f"the tag '{event.tag}' is not known here")
+        _refuse(event, f"the tag '{cut(event.tag)}' is not known here")
     value = _plain(event, text)
     if tag and type(value).__name__ != {"null": "NoneType"}.get(tag, tag):
-        _refuse(event, f"'{text}' is no {tag}")
+        _refuse(event, f"'{cut(text)}' is no {tag}")
     return value
 
 
@@ -209,7 +209,7 @@ def _plain(event: Any, text: str) -> Any:
         # of the words for what is not finite, each has an n; of the numbers none has
         value = math.nan if "n" in text.lower() else float(text)
         if not math.isfinite(value):
-            _refuse(event, f"{text[:40]} is not a finite number")
+            _refuse(event, f"{cut(text)} is not a finite number")
         return value
     return text
 

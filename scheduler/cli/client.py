@@ -160,7 +160,11 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
             connection = self._endpoint.connection(self._seconds_left(_CONNECT_SECONDS))
-            connection.connect()
+            try:
+                connection.connect()
+            except OSError:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 

@@ -57,6 +57,10 @@ _EPILOG = (
 )
 
 
+class _ReaderLeftError(Exception):
+    """Nobody reads our output any more."""
+
+
 class _LazyGroup(click.Group):
     """A group that imports a verb's module when the verb is called, not before."""
 
@@ -72,6 +76,13 @@ class _LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"scheduler.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb. A reader that left is told apart here: click would make it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeftError from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except (_ReaderLeftError, BrokenPipeError):
         return _reader_left()
     return int(outcome or ExitCode.OK)
 

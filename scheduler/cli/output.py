@@ -128,14 +128,11 @@ def runtime_seconds(entity: Mapping[str, Any]) -> float | None:
 
 def show_exit(entity: Mapping[str, Any]) -> str:
     """`0`, `1`, `SIGKILL` (or `signal 9` for a number without a name), `-` while there is none."""
-    if entity.get("signal") is not None:
-        return _signal_name(entity["signal"])
-    return "-" if entity.get("exit_code") is None else str(entity["exit_code"])
-
-
-def _signal_name(number: object) -> str:
+    number = entity.get("signal")
+    if number is None:
+        return "-" if entity.get("exit_code") is None else str(entity["exit_code"])
     try:
-        return signal.Signals(int(str(number))).name
+        return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 

@@ -1,6 +1,6 @@
 """Draws a workflow's graph with boxes and lines, left to right, where it is small enough to be looked at."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -11,7 +11,10 @@ _MOST_WORKERS = 40
 _COLUMNS_WITHOUT_TERMINAL = 160
 _NAME_COLUMNS = 24
 _LABEL_COLUMNS = 16
+# Lines that get in each other's way where boxes stand side by side may pass where they stand a row apart.
+_SHIFTS = 3
 _NORTH, _EAST, _SOUTH, _WEST = 1, 2, 4, 8
+_UPRIGHT, _LEVEL = _NORTH | _SOUTH, _EAST | _WEST
 # The sign for each set of directions in which a line leaves a cell.
 _SIGNS: Final = {
     0: " ", 1: "│", 2: "─", 3: "└", 4: "│", 5: "│", 6: "┌", 7: "├",
@@ -21,41 +24,51 @@ _SIGNS: Final = {
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """A box, or a place where a line passes a column on its way to a later one (`name` is None)."""
+    """A box, or a place where a line passes a column on its way to a later one (`name` is None).
+
+    Its lines leave to the right from its middle `row`; each line into it has a row of its own, so that two never join.
+    """
 
     name: str | None
     status: str = ""
     label: str = ""
+    sources: "list[_Item]" = field(default_factory=list)
     targets: "list[_Item]" = field(default_factory=list)
     row: int = 0
-    lane: int = -1
+    lane: int | None = None
 
     @property
-    def height(self) -> int:
-        return 3 if self.name is not None else 1
+    def half(self) -> int:
+        """Rows above and below the middle one."""
+        return 0 if self.name is None else 1 + len(self.sources) // 2
+
+    def entry(self, source: "_Item") -> int:
+        """The row of the line from `source`: around the middle, which an even number leaves free."""
+        count, at = len(self.sources), self.sources.index(source)
+        return self.row - count // 2 + at + (1 if count % 2 == 0 and at >= count // 2 else 0)
 
     @property
-    def target_rows(self) -> set[int]:
-        return {target.row for target in self.targets}
+    def ends(self) -> set[int]:
+        """The rows in which the lines from this item end."""
+        return {target.entry(self) for target in self.targets}
 
     @property
     def span(self) -> tuple[int, int]:
         """First and last row of the vertical line that leaves this item."""
-        rows = self.target_rows | {self.row}
+        rows = self.ends | {self.row}
         return min(rows), max(rows)
 
 
 def draw_graph(screen: Screen, graph: Mapping[str, Any]) -> list[str]:
-    """The lines of the picture of `/graph`'s data; none where it is too large, or where lines would lie on
+    """The lines of the picture of `/graph`'s data; none where it is too large, or where lines would have to lie on
     each other so that one could read an edge that is not there (the list under it has them all)."""
     if not screen.unicode or not 0 < len(graph["nodes"]) <= _MOST_WORKERS:
         return []
     columns = _columns(graph)
-    _place_rows(columns)
-    gaps = [_lanes(column) for column in columns]
-    if any(_misleads(column) for column in columns):
+    _order(columns)
+    if not any(_fits(columns, shift) for shift in range(_SHIFTS)):
         return []
-    lines = _paint(screen, columns, gaps)
+    lines = _paint(screen, columns)
     widest = screen.columns if screen.is_terminal else _COLUMNS_WITHOUT_TERMINAL
     return [text for width, text in lines] if all(width <= widest for width, _ in lines) else []
 
@@ -84,84 +97,78 @@ def _link(
     """Joins `source` to its targets, with one passage a column for all those that lie further on."""
     carrier = source
     for at in range(level + 1, max(reached.values(), default=level) + 1):
-        carrier.targets += [items[name] for name, target_level in reached.items() if target_level == at]
+        following = [items[name] for name, target_level in reached.items() if target_level == at]
         if any(target_level > at for target_level in reached.values()):
             passage = _Item(None)
             columns[at].append(passage)
-            carrier.targets.append(passage)
-            carrier = passage
+            following.append(passage)
+        for target in following:
+            carrier.targets.append(target)
+            target.sources.append(carrier)
+        carrier = following[-1]
 
 
-def _place_rows(columns: list[list[_Item]]) -> None:
-    """Orders each column by where its lines come from, then centres it."""
+def _order(columns: list[list[_Item]]) -> None:
+    """Sorts each column by where its lines come from."""
     for column, following in pairwise(columns):
-        _order(column, following)
-    tallest = max(sum(item.height for item in column) for column in columns)
-    for column in columns:
-        top = (tallest - sum(item.height for item in column)) // 2
+        place = {id(item): at for at, item in enumerate(column)}
+        for item in following:
+            item.sources.sort(key=lambda source, place=place: place[id(source)])  # type: ignore[misc]
+        following.sort(key=lambda item, place=place: _middle(item, place))  # type: ignore[misc]
+
+
+def _middle(item: _Item, place: Mapping[int, int]) -> float:
+    return sum(place[id(source)] for source in item.sources) / max(len(item.sources), 1)
+
+
+def _fits(columns: list[list[_Item]], shift: int) -> bool:
+    """Centres the columns, every second one `shift` rows lower, and says whether all lines find their way."""
+    tallest = max(sum(2 * item.half + 1 for item in column) for column in columns)
+    for number, column in enumerate(columns):
+        top = (tallest - sum(2 * item.half + 1 for item in column)) // 2 + shift * (number % 2)
         for item in column:
-            item.row = top + item.height // 2
-            top += item.height
+            item.row = top + item.half
+            top += 2 * item.half + 1
+    return all(_give_lanes(column) for column in columns)
 
 
-def _order(column: Sequence[_Item], following: list[_Item]) -> None:
-    """Sorts the `following` column by the middle of the places that its lines come from."""
+def _give_lanes(column: Sequence[_Item]) -> bool:
+    """Gives every item that needs a vertical line a lane of its own; False where that is not possible.
 
-    def middle(item: _Item) -> float:
-        sources = [at for at, source in enumerate(column) if item in source.targets]
-        return sum(sources) / max(len(sources), 1)
-
-    following.sort(key=middle)
-
-
-def _lanes(column: Sequence[_Item]) -> int:
-    """Gives every item that needs a vertical line a lane of its own and returns how many there are.
-
-    Lines that go down: the lowest source nearest to the boxes, so that they do not cross; up: the highest.
+    Where one item leaves in the row in which a line of another ends, it must turn off before that one turns in.
     """
-    bent = [item for item in column if item.target_rows - {item.row}]
-    down = [item for item in bent if max(item.target_rows) > item.row]
-    up = [item for item in bent if item not in down]
-    for lane, item in enumerate([*reversed(down), *up]):
-        item.lane = lane
-    return len(bent)
-
-
-def _misleads(column: Sequence[_Item]) -> bool:
-    """Whether a line into a target lies on another source's line so that a false edge could be read."""
-    return any(
-        _leads_astray(source, other, row)
-        for source in column
-        for other in column
-        if other is not source and other.lane > source.lane
-        for row in source.target_rows
-        if other.span[0] <= row <= other.span[1]
-    )
-
-
-def _leads_astray(source: _Item, other: _Item, row: int) -> bool:
-    """Whether `source`'s line into `row` may be taken for one that follows `other`'s vertical line, or the reverse."""
-    if row in other.target_rows:
-        return not other.target_rows <= source.target_rows
-    return row == other.row
+    bent = [item for item in column if item.ends - {item.row}]
+    down = [item for item in bent if max(item.ends) > item.row]
+    # going down, the lowest source turns off first, so that the lines do not cross; going up, the highest
+    waiting = [*reversed(down), *(item for item in bent if item not in down)]
+    for item in column:
+        item.lane = None
+    for lane in range(len(waiting)):
+        free = (item for item in waiting if not any(other.row in item.ends for other in waiting if other is not item))
+        first = next(free, None)
+        if first is None:
+            return False
+        first.lane = lane
+        waiting.remove(first)
+    return True
 
 
 class _Canvas:
-    """Cells with text, or with lines that join where they meet."""
+    """Cells with text, or with lines: those of one item join where they meet, those of two items pass each other."""
 
     def __init__(self) -> None:
         self._text: dict[tuple[int, int], str] = {}
-        self._mask: dict[tuple[int, int], int] = {}
+        self._masks: dict[tuple[int, int], dict[int, int]] = {}
 
-    def across(self, row: int, left: int, right: int) -> None:
-        """A horizontal line from column `left` to `right`, both included."""
+    def across(self, item: _Item, row: int, left: int, right: int) -> None:
+        """A horizontal line of `item` from column `left` to `right`, both included."""
         for column in range(left, right + 1):
-            self._join(row, column, (_EAST if column < right else 0) | (_WEST if column > left else 0))
+            self._join(item, row, column, (_EAST if column < right else 0) | (_WEST if column > left else 0))
 
-    def down(self, column: int, top: int, bottom: int) -> None:
+    def down(self, item: _Item, column: int, top: int, bottom: int) -> None:
         """A vertical line."""
         for row in range(top, bottom + 1):
-            self._join(row, column, (_SOUTH if row < bottom else 0) | (_NORTH if row > top else 0))
+            self._join(item, row, column, (_SOUTH if row < bottom else 0) | (_NORTH if row > top else 0))
 
     def write(self, row: int, column: int, text: str) -> None:
         """Text over whatever is there; wide characters take two cells."""
@@ -175,29 +182,40 @@ class _Canvas:
         """One cell whose text has colours around its one character."""
         self._text[row, column] = text
 
-    def _join(self, row: int, column: int, mask: int) -> None:
-        self._mask[row, column] = self._mask.get((row, column), 0) | mask
+    def _join(self, item: _Item, row: int, column: int, mask: int) -> None:
+        masks = self._masks.setdefault((row, column), {})
+        masks[id(item)] = masks.get(id(item), 0) | mask
 
     def lines(self) -> Iterable[tuple[int, str]]:
-        """Every row with its width."""
-        cells = {**{at: _SIGNS[mask] for at, mask in self._mask.items()}, **self._text}
-        for row in range(max(at[0] for at in cells) + 1):
+        """Every row with its width, from the first that has something in it."""
+        cells = {**{at: _sign(masks.values()) for at, masks in self._masks.items()}, **self._text}
+        rows = [at[0] for at in cells]
+        for row in range(min(rows), max(rows) + 1):
             width = max((at[1] + 1 for at in cells if at[0] == row), default=0)
             yield width, "".join(cells.get((row, column), " ") for column in range(width)).rstrip()
 
 
-def _paint(screen: Screen, columns: list[list[_Item]], gaps: Sequence[int]) -> list[tuple[int, str]]:
+def _sign(masks: Collection[int]) -> str:
+    """The sign of a cell. Two lines that only cross are not joined: the vertical one passes in front."""
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    if whole == _UPRIGHT | _LEVEL and all(mask in (_UPRIGHT, _LEVEL) for mask in masks):
+        whole = _UPRIGHT
+    return _SIGNS[whole]
+
+
+def _paint(screen: Screen, columns: list[list[_Item]]) -> list[tuple[int, str]]:
     """(width, text) of every line."""
     canvas, left = _Canvas(), 0
-    for column, lanes in zip(columns, gaps, strict=True):
+    for column in columns:
         boxes = [item for item in column if item.name is not None]
-        inner = max(min(display_width(str(item.name)), _NAME_COLUMNS) for item in boxes) + 4
-        right = left + inner + 1
+        right = left + max(min(display_width(str(item.name)), _NAME_COLUMNS) for item in boxes) + 5
         for item in column:
             _paint_item(screen, canvas, item, left, right)
         label = max(display_width(item.label) for item in column)
         first_lane = right + 1 + (label + 2 if label else 1)
-        following = first_lane + 2 * lanes + 2
+        following = first_lane + 2 * sum(item.lane is not None for item in column) + 2
         for item in column:
             _paint_lines(canvas, item, right, first_lane, following)
         left = following
@@ -207,12 +225,13 @@ def _paint(screen: Screen, columns: list[list[_Item]], gaps: Sequence[int]) -> l
 def _paint_item(screen: Screen, canvas: _Canvas, item: _Item, left: int, right: int) -> None:
     """A box with its sign and name between the columns `left` and `right`, or the line that passes there."""
     if item.name is None:
-        canvas.across(item.row, left, right)
+        canvas.across(item, item.row, left, right)
         return
-    canvas.across(item.row - 1, left, right)
-    canvas.across(item.row + 1, left, right)
-    canvas.down(left, item.row - 1, item.row + 1)
-    canvas.down(right, item.row - 1, item.row + 1)
+    top, bottom = item.row - item.half, item.row + item.half
+    for row in (top, bottom):
+        canvas.across(item, row, left, right)
+    for side in (left, right):
+        canvas.down(item, side, top, bottom)
     canvas.decorate(item.row, left + 2, screen.mark(item.status))
     canvas.write(item.row, left + 4, fit(clean_text(item.name), _NAME_COLUMNS))
 
@@ -221,16 +240,17 @@ def _paint_lines(canvas: _Canvas, item: _Item, right: int, first_lane: int, foll
     """The lines from `item`, whose column ends at `right`, to its targets in the column that starts at `following`."""
     if not item.targets:
         return
-    lane = first_lane + 2 * max(item.lane, 0)
-    canvas.across(item.row, right, lane)
-    if item.lane >= 0:
-        canvas.down(lane, *item.span)
+    lane = first_lane + 2 * (item.lane or 0)
+    canvas.across(item, item.row, right, lane)
+    if item.lane is not None:
+        canvas.down(item, lane, *item.span)
     for target in item.targets:
+        row = target.entry(item)
         if target.name is None:
-            canvas.across(target.row, lane, following)
+            canvas.across(item, row, lane, following)
         else:
-            canvas.across(target.row, lane, following - 1)
-            canvas.write(target.row, following - 1, "▶")
+            canvas.across(item, row, lane, following - 1)
+            canvas.write(row, following - 1, "▶")
     if item.label:
         canvas.write(item.row, right + 2, item.label)
 

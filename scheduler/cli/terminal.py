@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final, TextIO
 
-_CSI: Final = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+_CSI: Final = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+# An unfinished sequence goes too: the next line would finish it.
 # OSC, DCS, SOS, PM and APC run to their terminator; an unfinished one takes the rest of the line, as in a terminal.
 _STRING: Final = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
 _ESCAPE: Final = r"\x1b[ -/]*[0-~]?"

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from scheduler.cli.client import Client, api_path
@@ -37,7 +38,8 @@ class ThrowAwayDaemon:
         for _ in range(_PORTS_TRIED):
             port = _free_port()
             self.url = f"http://127.0.0.1:{port}"
-            self._process = self._spawn(port)
+            with _interrupts_held_back():
+                self._process = self._spawn(port)
             if self._wait_until_ready(self._process):
                 return
         raise CommandFailed(f"no free port was left in {_PORTS_TRIED} tries")
@@ -122,12 +124,30 @@ class ThrowAwayDaemon:
     def _await_launcher(self) -> list[str]:
         if self._launcher is None:
             return []
-        with os.fdopen(self._launcher, closefd=True):
-            gone = _ended(self._launcher, _LAUNCHER_SECONDS)
-            if not gone:
-                signal.pidfd_send_signal(self._launcher, signal.SIGKILL)
+        gone = _ended(self._launcher, _LAUNCHER_SECONDS)
+        if not gone:
+            signal.pidfd_send_signal(self._launcher, signal.SIGKILL)
+        os.close(self._launcher)
         self._launcher = None
         return [] if gone else [f"the launcher did not end within {_LAUNCHER_SECONDS:g} s and was killed"]
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Between the fork and the moment when we know its process an interrupt would leave it behind: it comes after.
+
+    Not by a signal mask, which the daemon would inherit.
+    """
+    held: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda received, _: held.append(received)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    for caught in held:
+        signal.raise_signal(caught)
 
 
 def _ended(pidfd: int, timeout_seconds: float) -> bool:

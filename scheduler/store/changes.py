@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from schemas.run import Ended
 
+RetryEvent = Literal["worker.retrying", "worker.restarted"]
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run came to be; `target` is the one worker it is for, None for all. `revision` is what was read of the workflow."""
+    """A run came to be. `target`: the one worker it is for, None for all; `revision`: what was read of the workflow."""
 
     seq: int
     id: str
@@ -108,7 +110,7 @@ class WorkerRetrying:
     reason: str
     retry_at: str
     at: str
-    type: Literal["worker.retrying", "worker.restarted"] = "worker.retrying"
+    type: RetryEvent = "worker.retrying"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import aiosqlite
 
 from scheduler.store.migrate import migrate
 from schemas.errors import ServiceUnavailable
+from workers.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,8 @@ class Database:
     """An open database. `write` runs a function in the next transaction, `read` in a snapshot of its own.
 
     Functions get a plain `sqlite3.Connection` and return a value. Those for `write` run in the writer's thread, many
-    to a transaction; one that raises is rolled back alone. `read` runs on the loop, for a few rows; `read_many` in a thread.
+    to a transaction; one that raises is rolled back alone. `read` runs on the loop, for a few rows; `read_many` in a
+    thread.
     """
 
     def __init__(self, path: str, on_fatal: Callable[[BaseException], None]) -> None:
@@ -158,7 +160,9 @@ class Database:
             if db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0] != str(self.epoch):
                 raise StaleDaemonError("another daemon has taken the database over")
             outcomes = [_in_savepoint(db, function) for function in functions]
+            failpoint("store.before_commit")
             db.execute("COMMIT")
+            failpoint("store.committed")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")

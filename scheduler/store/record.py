@@ -167,7 +167,8 @@ def _worker_stopping(db: sqlite3.Connection, change: WorkerStopping) -> Event:
         (change.cause, change.reason, change.attempt_id),
     )
     db.execute(
-        "UPDATE run_workers SET phase = 'stopping', reason = ? WHERE run = ? AND worker_id = ? AND completed_at IS NULL",
+        "UPDATE run_workers SET phase = 'stopping', reason = ?"
+        " WHERE run = ? AND worker_id = ? AND completed_at IS NULL",
         (change.reason, change.run, change.worker_id),
     )
     return Event(
@@ -193,7 +194,8 @@ def _worker_retrying(db: sqlite3.Connection, change: WorkerRetrying) -> Event:
 
 def _worker_ended(db: sqlite3.Connection, change: WorkerEnded) -> Event:
     db.execute(
-        "INSERT INTO run_workers (run, worker_id, status, reason, error_message, completed_at) VALUES (?, ?, ?, ?, ?, ?)"
+        "INSERT INTO run_workers (run, worker_id, status, reason, error_message, completed_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET status = excluded.status, phase = NULL, reason = excluded.reason, retry_at = NULL,"
         " error_message = excluded.error_message, completed_at = excluded.completed_at WHERE completed_at IS NULL",
         (change.run, change.worker_id, change.status, change.reason, change.error_message, change.at),

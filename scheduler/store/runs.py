@@ -84,7 +84,8 @@ _STATE = (
 _ATTEMPT = (
     "SELECT a.id, a.run, r.id, a.worker_id, a.number, a.status, a.phase, a.reason, l.boot_id, l.journal_id, a.pid,"
     " a.exit_code, a.signal, a.cpu_seconds, a.peak_memory_bytes, a.stdout_to, a.stop_cause, a.outputs, a.created_at,"
-    " a.started_at, a.completed_at FROM attempts a JOIN runs r ON r.seq = a.run LEFT JOIN launchers l ON l.id = a.launcher"
+    " a.started_at, a.completed_at"
+    " FROM attempts a JOIN runs r ON r.seq = a.run LEFT JOIN launchers l ON l.id = a.launcher"
 )
 
 
@@ -126,6 +127,11 @@ def states_of_run(db: sqlite3.Connection, run: int) -> dict[int, WorkerState]:
     """{worker id: state} of the workers to which something has happened in a run."""
     rows = db.execute(f"SELECT {_STATE} FROM run_workers WHERE run = ?", (run,))  # noqa: S608
     return {row[1]: WorkerState(*row) for row in rows}
+
+
+def base_run(db: sqlite3.Connection, workflow_id: int) -> int:
+    """The latest run of the whole workflow: older ones say nothing about now."""
+    return int(db.execute("SELECT base_run FROM workflows WHERE id = ?", (workflow_id,)).fetchone()[0])
 
 
 def current_states(db: sqlite3.Connection, workflow_id: int, base_run: int) -> dict[int, WorkerState]:

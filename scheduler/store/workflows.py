@@ -60,6 +60,16 @@ def get_workflow(db: sqlite3.Connection, name: str) -> StoredWorkflow:
     return StoredWorkflow(*row)
 
 
+def list_workflows(
+    db: sqlite3.Connection, status: str | None, limit: int = -1, offset: int = 0
+) -> tuple[list[StoredWorkflow], int]:
+    """Living workflows in the order of their creation, and how many there are in all."""
+    where = "WHERE deleted_at IS NULL AND (?1 IS NULL OR status = ?1)"
+    total = int(db.execute(f"SELECT count(*) FROM workflows {where}", (status,)).fetchone()[0])  # noqa: S608
+    query = f"SELECT {_WORKFLOW} FROM workflows {where} ORDER BY id LIMIT ?2 OFFSET ?3"  # noqa: S608
+    return [StoredWorkflow(*row) for row in db.execute(query, (status, limit, offset))], total
+
+
 def get_workflow_by_id(db: sqlite3.Connection, workflow_id: int) -> StoredWorkflow:
     """A workflow by its row, deleted or not."""
     row = db.execute(f"SELECT {_WORKFLOW} FROM workflows WHERE id = ?", (workflow_id,)).fetchone()  # noqa: S608
@@ -148,16 +158,12 @@ def delete_workflow(db: sqlite3.Connection, name: str, at: str) -> Event:
     return event
 
 
-def delete_worker(db: sqlite3.Connection, workflow_name: str, name: str, revision: int, at: str) -> Event:
-    """Hide one worker of a workflow that does not run; `revision` is the one at which nothing depended on it."""
+def delete_worker(db: sqlite3.Connection, workflow_name: str, name: str, at: str) -> Event:
+    """Hide one worker of a workflow that does not run. What depends on it cannot start until it is replaced."""
     stored = get_workflow(db, workflow_name)
     _refuse_while_running(stored)
     worker = get_worker(db, stored, name)
-    changed = db.execute(
-        "UPDATE workflows SET revision = revision + 1 WHERE id = ? AND revision = ?", (stored.id, revision)
-    )
-    if changed.rowcount == 0:
-        raise WorkerNotFound(workflow=workflow_name, name=name)
+    db.execute("UPDATE workflows SET revision = revision + 1 WHERE id = ?", (stored.id,))
     db.execute("UPDATE workers SET deleted_at = ? WHERE id = ?", (at, worker.id))
     event = Event(at, "worker.deleted", stored.id, worker_id=worker.id)
     write_events(db, [event])

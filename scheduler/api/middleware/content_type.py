@@ -1,13 +1,11 @@
 """Lets bodies in only as JSON or YAML: what a web form can send without asking is refused unread."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from schemas.errors import UnsupportedMediaType
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"

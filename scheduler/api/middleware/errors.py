@@ -1,10 +1,10 @@
 """The one error mapper: whatever is raised below becomes the error envelope with its status, never a traceback."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from scheduler.api.envelope import refusal
 from scheduler.api.middleware.headers import is_answer_under_way
@@ -19,8 +19,6 @@ from schemas.errors import (
 )
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware

@@ -5,18 +5,15 @@ changes what a name points to, not what the browser sends), the Origin absent or
 pages cannot set, absent, `same-origin`, or `none` for what only reads.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDictProxy
 
 from scheduler.config import Settings
 from schemas.errors import Forbidden, HostNotAllowed
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _OUR_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _READING: Final = frozenset(("GET", "HEAD"))

@@ -17,7 +17,7 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-_PREPARED: Final = "wattle.response_prepared"
+_PREPARED: Final = web.RequestKey("answer_prepared", bool)
 
 
 async def set_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

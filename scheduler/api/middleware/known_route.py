@@ -1,10 +1,7 @@
 """Refuses unknown paths and methods before anything that costs more is asked about a request."""
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from aiohttp.typedefs import Handler
 
 
 @web.middleware

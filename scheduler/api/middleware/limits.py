@@ -1,15 +1,13 @@
 """Bounds how many event streams are open at once, and how much of a slow one the kernel keeps."""
 
 import socket
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from schemas.errors import ServiceUnavailable
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # A stalled client otherwise holds 2.9 MB of kernel memory.
 SEND_BUFFER_BYTES: Final = 128 * 1024

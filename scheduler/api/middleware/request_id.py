@@ -2,16 +2,14 @@
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from aiohttp.typedefs import Handler
 
 # printable ASCII without blanks: nothing that could break a log line or a header
 _FIT: Final = re.compile(r"[!-~]{1,128}")
-_KEY: Final = "wattle.request_id"
+_KEY: Final = web.RequestKey("request_id", str)
 
 
 @web.middleware
@@ -23,7 +21,7 @@ async def assign_request_id(request: web.Request, handler: Handler) -> web.Strea
 
 def request_id_of(request: web.BaseRequest) -> str:
     """The id of this request, from X-Request-ID, X-Correlation-ID or made; the same at every call."""
-    known: str | None = request.get(_KEY)
+    known = request.get(_KEY)
     if known is None:
         given = request.headers.get("X-Request-ID") or request.headers.get("X-Correlation-ID") or ""
         known = given if _FIT.fullmatch(given) else secrets.token_hex(8)

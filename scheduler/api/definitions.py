@@ -1,0 +1,49 @@
+"""From a body to a checked definition: parse, resolve, order; the same for create, replace and validate."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from scheduler.api.app_keys import SETTINGS
+from scheduler.api.body import read_document
+from scheduler.store.ulid import new_ulid
+from schemas.errors import ValidationFailed
+from schemas.graph import Graph, build_graph
+from schemas.workflow import Workflow, parse_workflow
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+THREAD_ABOVE_WORKERS = 50
+
+
+async def read_definition(
+    request: web.Request, *, name: str | None = None, own_dir: str | None = None
+) -> tuple[Workflow, str, Graph]:
+    """(workflow, its absolute directory, its graph) from the body, or every problem that it has.
+
+    `name` is the one in the URL, which the body may leave out and must not contradict; `own_dir` is the directory that
+    a workflow without `working_dir` has already.
+    """
+    document = await read_document(request, limit_bytes=request.app[SETTINGS].max_body_bytes)
+    if name is not None and isinstance(document, dict):
+        given = document.setdefault("name", name)
+        if given != name:
+            problem = f"is '{given}', but the address names '{name}'; a workflow cannot be renamed"
+            raise ValidationFailed(details=[{"path": "name", "message": problem}])
+    own_dir = own_dir or f"{request.app[SETTINGS].state_dir}/work/{new_ulid()}"
+    if _is_large(document):
+        return await asyncio.to_thread(_check, document, own_dir)
+    return _check(document, own_dir)
+
+
+def _is_large(document: Any) -> bool:
+    workers = document.get("workers") if isinstance(document, dict) else None
+    return isinstance(workers, list) and len(workers) > THREAD_ABOVE_WORKERS
+
+
+def _check(document: object, own_dir: str) -> tuple[Workflow, str, Graph]:
+    workflow = parse_workflow(document)
+    working_dir = workflow.working_dir or own_dir
+    return workflow, working_dir, build_graph(workflow, working_dir)
