@@ -11,7 +11,9 @@ import sqlite3
 import sys
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
 
 from scheduler.api.app import make_app
 from scheduler.api.app_keys import BUS, ENGINE, LOGS, SAMPLER, STARTED_AT, STORE
@@ -156,7 +158,14 @@ class Daemon:
             ("heartbeat", self._beat(store, executor)),
         ):
             self._run_loop(stack, name, loop)
-        values = {STORE: store, ENGINE: engine, BUS: bus, SAMPLER: sampler, LOGS: hub, STARTED_AT: self._started_at}
+        values: dict[web.AppKey[Any], object] = {
+            STORE: store,
+            ENGINE: engine,
+            BUS: bus,
+            SAMPLER: sampler,
+            LOGS: hub,
+            STARTED_AT: self._started_at,
+        }
         self._server = Server(make_app(settings, ROUTES, values), settings)
         await self._server.start()
         stack.push_async_callback(self._server.stop)

@@ -21,7 +21,7 @@ _BETWEEN_WORDS = ("blank", "comment", "redirect", "operator", "heredoc")
 _USES_ARGS = re.compile(r"\$(?:[@*1-9]|\{(?:[@*]|[1-9][0-9]*)\W)", re.ASCII)
 
 _ADVICE = 'write "$@" in the command where the args belong'
-_NAMES = {'"': 'a double quote (")', "`": "a backquote (`)", "(": "a '('", "$(": "a '$('", "${": "a '${'"}
+_NAMES = {'"': 'a double quote (")', "`": "a backquote (`)", "(": "a '('", "$(": "a '$('"}
 
 
 def check_shell_text(text: str) -> None:

@@ -15,7 +15,7 @@ import orjson
 from scheduler.cli.client import Client, api_path
 from scheduler.cli.errors import CommandFailed, ExitCode
 from scheduler.cli.example import read_example
-from scheduler.cli.follow import Follower, latest_run
+from scheduler.cli.follow import Follower, run_begun_by
 from scheduler.cli.output import (
     Cell,
     number_cell,
@@ -76,8 +76,8 @@ def _show(screen: Screen, daemon: ThrowAwayDaemon) -> None:
         graph = client.get(api_path("workflows", _NAME, "graph")).data
         screen.lines("  " + line for line in [*draw_graph(screen, graph), *edge_lines(screen, graph)])
         _say(screen, f"wattle start {_NAME} --follow", "with the logs of both, live")
-        client.post(api_path("workflows", _NAME, "start"))
-        run = _watch(screen, client, [node["name"] for node in graph["nodes"]])
+        begun = run_begun_by(client, client.post(api_path("workflows", _NAME, "start")), _NAME)
+        run = _watch(screen, client, begun, [node["name"] for node in graph["nodes"]])
         _say(screen, f"wattle workers {_NAME}", "how it ended")
         workers = client.get(api_path("runs", run["id"], "workers")).data
     _print_workers(screen, workers)
@@ -95,11 +95,8 @@ def _definition(daemon: ThrowAwayDaemon) -> bytes:
     return read_example(_NAME).replace(f"/tmp/{_NAME}", json.dumps(place)[1:-1]).encode()  # noqa: S108
 
 
-def _watch(screen: Screen, client: Client, workers: list[str]) -> Mapping[str, Any]:
+def _watch(screen: Screen, client: Client, run: Mapping[str, Any], workers: list[str]) -> Mapping[str, Any]:
     """Follows the run and both logs to the end; returns the run as it ended."""
-    run = latest_run(client, _NAME)
-    if run is None:
-        raise CommandFailed("the daemon lists no run of the workflow that it has just started")
     with StatusLine(screen) as line:
         tails = [_LogTail(client.another(), screen, line, worker) for worker in workers]
         for tail in tails:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from scheduler.cli.client import Client, api_path
+from scheduler.cli.client import Answer, Client, api_path
 from scheduler.cli.errors import CommandFailed, ExitCode, TimedOut, Unreachable
 from scheduler.cli.output import print_json, runtime_seconds, show_duration, show_exit
 from scheduler.cli.progress import StatusLine, counts_text, progress_text
@@ -25,10 +25,27 @@ _LAST_LINES = 10
 _AWAY_SECONDS = 60.0
 
 
+def get_run(client: Client, run_id: str) -> dict[str, Any]:
+    """A run with its workers counted by status."""
+    return dict(client.get(api_path("runs", run_id)).data)
+
+
 def latest_run(client: Client, workflow: str) -> dict[str, Any] | None:
     """The newest run of `workflow`, None before the first."""
     runs = client.get(api_path("runs"), {"workflow": workflow, "page": 1, "page_size": 1}).data
-    return dict(runs[0]) if runs else None
+    return get_run(client, runs[0]["id"]) if runs else None
+
+
+def run_begun_by(client: Client, answer: Answer, workflow: str) -> dict[str, Any]:
+    """The run that a start or restart has begun: the daemon names it, or it is the newest.
+
+    A worker that is restarted within a run goes on in that one.
+    """
+    named = answer.envelope.get("run")
+    run = get_run(client, named) if named else latest_run(client, workflow)
+    if run is None:
+        raise CommandFailed(f"'{workflow}' was started, but the daemon lists no run of it to follow")
+    return run
 
 
 def follow_run(session: Session, run: Row) -> int:
@@ -80,18 +97,15 @@ class Follower:
         """The run as it was when it had ended."""
         while True:
             began = time.monotonic()
-            run = self._patiently(lambda: self._client.get(self._path()).data)
+            run = self._patiently(lambda: get_run(self._client, self._run["id"]))
             changed = self._tell_changes(self._patiently(self._workers))
             if run["status"] in ENDED:
-                return dict(run)
+                return run
             self._line.show(progress_text(self._screen, run["workers"], runtime_seconds(run) or 0.0))
             self._rest(time.monotonic() - began, changed)
 
-    def _path(self, *more: str) -> str:
-        return api_path("runs", self._run["id"], *more)
-
     def _workers(self) -> list[Row]:
-        return list(self._client.get(self._path("workers")).data)
+        return list(self._client.get(api_path("runs", self._run["id"], "workers")).data)
 
     def _rest(self, look_seconds: float, changed: bool) -> None:
         """Sleeps: briefly while things happen, longer while nothing does or where a look is dear."""

@@ -16,11 +16,12 @@ from scheduler.cli.output import (
     show_time,
     status_cell,
 )
-from scheduler.cli.progress import counts_text
 from scheduler.cli.session import Session, verb
 from scheduler.cli.targets import WORKFLOW
 
-_HEADERS = ("WORKFLOW", "RUN", "STATUS", "STARTED", "RUNTIME", "ID", "WORKERS")
+_HEADERS = ("WORKFLOW", "RUN", "STATUS", "STARTED", "RUNTIME", "ID", "WHAT AND WHY")
+# as many as the daemon gives in one page
+_MOST = 1000
 
 
 @click.command()
@@ -29,7 +30,7 @@ _HEADERS = ("WORKFLOW", "RUN", "STATUS", "STARTED", "RUNTIME", "ID", "WORKERS")
     "--status", type=click.Choice(["created", "running", "completed", "failed", "cancelled"]),
     help="Only those with this status.",
 )  # fmt: skip
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="At most so many.")
 @verb
 def runs(session: Session, workflow: str | None, status: str | None, limit: int) -> None:
     """List runs, newest first: of one workflow, or of all."""
@@ -44,7 +45,7 @@ def runs(session: Session, workflow: str | None, status: str | None, limit: int)
 
 
 def _row(run: Mapping[str, Any]) -> list[Cell | str]:
-    counts = counts_text(run["workers"])
+    target = f"only {run['target']}" if run.get("target") else None
     return [
         run["workflow"],
         number_cell(f"#{run['number']}"),
@@ -52,5 +53,5 @@ def _row(run: Mapping[str, Any]) -> list[Cell | str]:
         show_time(run["started_at"]),
         number_cell(show_duration(runtime_seconds(run))),
         str(run["id"]),
-        f"{counts} ({run['reason']})" if run.get("reason") else counts,
+        ", ".join(text for text in (target, run.get("reason")) if text),
     ]

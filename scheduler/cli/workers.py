@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 else:
     _TextType = click.ParamType
 
+# What the daemon gives in one answer; more is in the file, and what was left out is told.
+_MOST_LINES = 100_000
 _AWAY_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
 
@@ -169,13 +171,15 @@ def logs(session: Session, target: Target, follow: bool, tail: str, stream: str 
 
 
 def _print_log(session: Session, target: Target, stream: str, tail: str) -> None:
-    answer = session.client.get(target.path("logs"), {"lines": tail, "stream": stream})
-    content = answer.envelope.get("content") or []
+    wanted = _MOST_LINES if tail == "all" else min(int(tail), _MOST_LINES)
+    answer = session.client.get(target.path("logs"), {"lines": max(wanted, 1), "stream": stream})
+    content = (answer.envelope.get("content") or [])[:wanted]
     screen = _screen_of(session, stream)
     screen.lines(screen.log_text(str(line)) for line in content)
     told = stderr_screen()
-    if told.is_terminal and str(len(content)) == tail:
-        told.line(told.paint(f"(the last {tail} lines of {stream}; --tail all prints everything)", "dim"))
+    if len(content) == wanted > 0 and (told.is_terminal or wanted == _MOST_LINES):
+        whole = _log_facts(answer.data).get(stream)
+        told.line(told.paint(f"(the last {wanted} lines of {stream}, all of it is in {whole})", "dim"))
 
 
 def _screen_of(session: Session, stream: str) -> Screen:

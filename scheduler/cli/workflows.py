@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from scheduler.cli.client import Client, api_path
-from scheduler.cli.errors import CommandFailed, ExitCode, TimedOut
-from scheduler.cli.follow import follow_run, latest_run
+from scheduler.cli.errors import ExitCode, TimedOut
+from scheduler.cli.follow import follow_run, latest_run, run_begun_by
 from scheduler.cli.output import (
     Cell,
     print_facts,
@@ -139,10 +139,7 @@ def _start(session: Session, target: Target, action: str, follow: bool) -> int:
     if not follow:
         session.say(answer.data)
         return ExitCode.OK
-    run = latest_run(session.client, target.workflow)
-    if run is None:
-        raise CommandFailed(f"'{target}' was started, but the daemon lists no run of it to follow")
-    return follow_run(session, run)
+    return follow_run(session, run_begun_by(session.client, answer, target.workflow))
 
 
 @click.command()

@@ -33,7 +33,7 @@ class Completer:
             main([])
         captured = self._capsys.readouterr()
         assert captured.err == ""
-        return [entry.partition(",")[2] for entry in captured.out.splitlines()]
+        return [entry.partition(",")[2] for entry in captured.out.splitlines() if entry]
 
 
 def test_verbs(complete: Completer) -> None:

@@ -31,13 +31,13 @@ def worker(name: str, status: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _started(server: ContractServer) -> None:
-    server.on("POST", "/api/workflows/x/start", ok("Workflow 'x' started successfully"))
-    server.on("GET", "/api/runs", ok([RUN]))
+    server.on("POST", "/api/workflows/x/start", ok("Workflow 'x' started successfully", run="01J"))
 
 
 def shows(server: ContractServer, *looks: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     """What the daemon answers look by look."""
-    server.on_each("GET", "/api/runs/01J", *(ok(run) for run, _ in looks))
+    # the first answer is for the start, which asks which run it is
+    server.on_each("GET", "/api/runs/01J", ok(RUN), *(ok(run) for run, _ in looks))
     server.on_each("GET", "/api/runs/01J/workers", *(ok(workers) for _, workers in looks))
 
 
@@ -57,7 +57,6 @@ def test_a_run_that_completes(server: ContractServer, run: Run) -> None:
         "✔ b completed in 0.50 s",
         "✔ run #3 of 'x' completed in 2.00 s: 2 completed",
     ]
-    assert server.asked("GET", "/api/runs")[0].query == {"workflow": "x", "page": "1", "page_size": "1"}
 
 
 def test_a_failing_worker_has_the_last_word(server: ContractServer, run: Run) -> None:
@@ -123,7 +122,7 @@ def test_with_json_the_run_is_the_one_document(server: ContractServer, run: Run)
 
 def test_the_daemon_may_be_away_for_a_moment(server: ContractServer, run: Run) -> None:
     away = Reply(502, b"<html>", "text/html")
-    server.on_each("GET", "/api/runs/01J", ok(RUN), away, ok(COMPLETED))
+    server.on_each("GET", "/api/runs/01J", ok(RUN), ok(RUN), away, ok(COMPLETED))
     server.on("GET", "/api/runs/01J/workers", ok([]))
     shown = run("start", "x", "--follow")
     assert shown.code == 0
@@ -133,10 +132,10 @@ def test_the_daemon_may_be_away_for_a_moment(server: ContractServer, run: Run) -
 def test_ctrl_c_only_ends_the_watching(server: ContractServer, run: Run) -> None:
     def interrupt(_: Request) -> Reply:
         signal.raise_signal(signal.SIGINT)
-        return ok(RUN)
+        return ok([])
 
-    server.on("GET", "/api/runs/01J", interrupt)
-    server.on("GET", "/api/runs/01J/workers", ok([]))
+    server.on("GET", "/api/runs/01J", ok(RUN))
+    server.on("GET", "/api/runs/01J/workers", interrupt)
     shown = run("start", "x", "--follow")
     assert shown.code == 130
     assert "No longer watching; run #3 of 'x' goes on." in shown.err.splitlines()
@@ -152,8 +151,10 @@ def test_the_timeout_ends_the_watching_too(server: ContractServer, run: Run) -> 
 
 def test_one_worker_can_be_followed(server: ContractServer, run: Run) -> None:
     server.on("POST", "/api/workers/x/a/restart", ok("Worker 'x/a' restarted"))
+    server.on("GET", "/api/runs", ok([RUN]))
     shows(server, (COMPLETED, [worker("a", "completed")]))
     assert run("restart", "x/a", "--follow").code == 0
+    assert server.asked("GET", "/api/runs")[0].query == {"workflow": "x", "page": "1", "page_size": "1"}
 
 
 def test_a_start_that_is_refused(server: ContractServer, run: Run) -> None:

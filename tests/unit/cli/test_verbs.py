@@ -24,7 +24,7 @@ ENTITY = {
     "completed_at": "2026-08-30T10:30:01.500Z",
     "deleted_at": None,
 }
-RUN = {
+LISTED_RUN = {
     "id": "01JRUN",
     "number": 3,
     "workflow": "data-pipeline",
@@ -35,7 +35,6 @@ RUN = {
     "created_at": "2026-08-30T10:30:00.000Z",
     "started_at": "2026-08-30T10:30:00.000Z",
     "completed_at": "2026-08-30T10:30:12.000Z",
-    "workers": {"created": 0, "running": 0, "completed": 1, "failed": 1, "cancelled": 0},
 }
 
 
@@ -64,7 +63,8 @@ def test_an_empty_list_says_what_to_type(server: ContractServer, run: Run) -> No
 
 def test_show_a_workflow(server: ContractServer, run: Run) -> None:
     server.on("GET", "/api/workflows/data-pipeline", ok(WORKFLOW))
-    server.on("GET", "/api/runs", ok([RUN]))
+    server.on("GET", "/api/runs", ok([LISTED_RUN]))
+    server.on("GET", "/api/runs/01JRUN", ok({**LISTED_RUN, "workers": {"completed": 1, "failed": 1}}))
     server.on("GET", "/api/workflows/data-pipeline/workers", ok([ENTITY]))
     shown = run("show", "data-pipeline").out
     assert "run        #3, 01JRUN" in shown
@@ -182,9 +182,9 @@ def test_metrics(server: ContractServer, run: Run) -> None:
 
 
 def test_runs(server: ContractServer, run: Run) -> None:
-    server.on("GET", "/api/runs", ok([RUN]))
+    server.on("GET", "/api/runs", ok([LISTED_RUN, {**LISTED_RUN, "target": "a", "reason": None}]))
     shown = run("runs", "data-pipeline", "--status", "failed", "-n", "5")
-    assert shown.out.splitlines()[1].endswith("01JRUN  1 completed, 1 failed (1 worker failed)")
+    assert [line.partition("01JRUN  ")[2] for line in shown.out.splitlines()[1:]] == ["1 worker failed", "only a"]
     query = {"workflow": "data-pipeline", "status": "failed", "page": "1", "page_size": "5"}
     assert server.requests[0].query == query
     server.on("GET", "/api/runs", ok([]))
@@ -233,7 +233,8 @@ def test_logs_keep_the_two_streams_apart(server: ContractServer, run: Run) -> No
     )  # fmt: skip
     shown = run("logs", "x/w", "--tail", "all")
     assert (shown.out, shown.err) == ("one\n\x1b[2Jtwo\n", "warned\n")
-    assert server.requests[0].query == {"lines": "all", "stream": "stdout"}
+    assert server.requests[0].query == {"lines": "100000", "stream": "stdout"}
+    assert run("logs", "x/w", "--tail", "0").out == ""
     assert run("logs", "x/w", "--stream", "stderr").out == ""
     assert json.loads(run("logs", "x/w", "--json").out) == paths
 
