@@ -13,8 +13,6 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
 from scheduler.api.app import make_app
 from scheduler.api.app_keys import BUS, ENGINE, LOGS, SAMPLER, STARTED_AT, STORE
 from scheduler.api.listen import ListenError
@@ -39,6 +37,8 @@ from workers.logs import LogHub
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from aiohttp import web
 
     from schemas.events import Event
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psutil
 
-from workers.launcher.loop import PROTOCOLS, source_checksum
+from workers.launcher.protocol import PROTOCOLS, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ class LauncherClient:
 
     def is_ours(self, hello: dict[str, Any]) -> bool:
         """Whether the launcher that said hello runs the same text as the one we would start."""
-        return bool(hello["source"] == source_checksum(LAUNCHER))
+        return bool(hello["source"] == SOURCE)
 
     @staticmethod
     def choose_protocol(hello: dict[str, Any]) -> int:

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import orjson
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     _TextType = click.ParamType[str]
 else:
     _TextType = click.ParamType
+
+T = TypeVar("T")
 
 # What the daemon gives in one answer; more is in the file, and what was left out is told.
 _MOST_LINES = 100_000
@@ -120,20 +122,16 @@ def metrics(session: Session, target: Target) -> None:
             "cpu": values["cpu_usage"],
             "memory": values["memory_usage"],
             "runtime": values["runtime"],
-            "processes": _text(values.get("processes")),
-            "cpu time": _text(values.get("cpu_seconds"), " s"),
-            "peak memory": _size(values.get("peak_memory_bytes")),
+            "processes": str(values["processes"]) if values.get("processes") else None,
+            "cpu time": _known(values.get("cpu_seconds"), lambda seconds: f"{seconds:.3f} s"),
+            "peak memory": _known(values.get("peak_memory_bytes"), show_size),
             "exit": None if show_exit(values) == "-" else show_exit(values),
         },
     )
 
 
-def _text(value: object, unit: str = "") -> str | None:
-    return None if value is None else f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"
-
-
-def _size(value: int | None) -> str | None:
-    return None if value is None else show_size(value)
+def _known(value: T | None, show: Callable[[T], str]) -> str | None:
+    return None if value is None else show(value)
 
 
 class _TailType(_TextType):

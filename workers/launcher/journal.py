@@ -44,11 +44,16 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(name, flags, 0o600, dir_fd=directory_fd)
         data = b"".join(iter(lambda: os.read(self._fd, 1 << 20), b""))
-        self.records, self._offset = decode(data)
+        self._records, self._offset = decode(data)
         # Behind the last good line stands a torn write or room: blank it, or a reader could stop within our next line.
         os.ftruncate(self._fd, self._offset)
         self._allocated = self._offset
         self.has_room(0)
+
+    def take_records(self) -> list[str]:
+        """What stood in the file when it was opened; given once."""
+        records, self._records = self._records, []
+        return records
 
     def has_room(self, running: int) -> bool:
         """Whether there is room for the ends of `running` attempts and a reserve, after trying to allocate more."""

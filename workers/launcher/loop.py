@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -15,7 +13,6 @@ import signal
 import sys
 import time
 import traceback
-import zlib
 from typing import TYPE_CHECKING
 
 from .attempt import EXITED, QUEUED, RUNNING, Attempt
@@ -23,32 +20,22 @@ from .clock import Timers, boottime, now_ms
 from .failpoint import Failpoint
 from .journal import Journal
 from .link import SOCKET_NAME, Link
-from .processes import (
-    MARKER,
-    ProcessTable,
-    children_of_self,
-    marker_of,
-    read_stat,
-    read_text,
-    reset_oom_score,
-    signal_group,
-    signal_process,
-)
-from .spawn import IGNORED_SIGNALS, TRANSIENT_ERRNOS, SpawnError, spawn
+from .processes import MARKER, read_stat, read_text, reset_oom_score, signal_group
+from .protocol import PROTOCOLS, SOURCE
+from .replay import read_begun
+from .setup import prepare_process, take_lock
+from .spawn import TRANSIENT_ERRNOS, SpawnError, spawn
+from .trees import Trees, sweep_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-PROTOCOLS = (1,)  # newest first: a new daemon must be able to speak with an older launcher that still runs
 IDLE_EXIT_SECONDS = 10.0
 ORPHAN_TICK_SECONDS = 0.5
 GROUP_POLL_SECONDS = 0.02
 JOURNAL_RETRY_SECONDS = 0.5
 RETRY_SPAWN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-KILL_ROUNDS = 5
-PR_SET_CHILD_SUBREAPER, PR_SET_NAME = 36, 15
-OTHER_LAUNCHER_LIVES = 75
 
 failpoint = Failpoint(os.environ.pop("WATTLE_LAUNCHER_FAILPOINT", ""))
 
@@ -58,7 +45,7 @@ class Launcher:
 
     def __init__(self, directory: str) -> None:
         self.directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.lock_fd = self._lock()
+        self.lock_fd = take_lock(self.directory_fd)
         self.boot_id = read_text("/proc/sys/kernel/random/boot_id").strip()
         self.generation = f"{now_ms()}-{os.getpid()}"
         self.attempts: dict[str, Attempt] = {}
@@ -68,34 +55,16 @@ class Launcher:
         self.timers = Timers()
         self.watched: dict[int, Attempt] = {}
         self.asked_to_end = self.ending = self.blocked = self.ticking = False
-        self.table: ProcessTable | None = None
+        self.trees = Trees()
         self.epoll = select.epoll()
         self.null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.oom_inherited = read_text("/proc/self/oom_score_adj").strip() not in ("", "0")
-        self._prepare_process()
+        self.wake_fd = prepare_process(self._on_sigterm)
+        self.epoll.register(self.wake_fd, select.EPOLLIN)
         self.journal = Journal(self.directory_fd)
         self.link = Link(directory)
         self.epoll.register(self.link.listener.fileno(), select.EPOLLIN)
         self._replay()
-
-    def _lock(self) -> int:
-        fd = os.open("launcher.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self.directory_fd)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.exit(OTHER_LAUNCHER_LIVES)  # the daemon connects to that one
-        return fd
-
-    def _prepare_process(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what workers leave behind becomes our child
-        libc.prctl(PR_SET_NAME, b"wattle-launcher", 0, 0, 0)
-        for number in IGNORED_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        self.wake_fd, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        self.epoll.register(self.wake_fd, select.EPOLLIN)
 
     def _on_sigterm(self, *_: object) -> None:
         self.asked_to_end = True  # acted on by the loop, because a handler may interrupt anything
@@ -104,7 +73,7 @@ class Launcher:
 
     def _replay(self) -> None:
         """Bring the attempts of earlier launchers to a truthful state; only ends that were written down are known."""
-        boot_id, begun = self._read_journal()
+        boot_id, self.journal_id, begun = read_begun(self.journal.take_records())
         self.journal.append(self._generation_record())
         for attempt in begun.values():
             self.attempts[attempt.id] = attempt
@@ -115,33 +84,13 @@ class Launcher:
             else:
                 self._adopt(attempt)
 
-    def _read_journal(self) -> tuple[str | None, dict[str, Attempt]]:
-        boot_id: str | None = None
-        self.journal_id = os.urandom(8).hex()
-        begun: dict[str, Attempt] = {}
-        for record in self.journal.records:
-            kind, name, *fields = record.split(" ")
-            if kind == "G":
-                boot_id, self.journal_id = fields[0], fields[1]
-            elif kind == "I":
-                begun[name] = Attempt(name)
-            elif kind in "NA":
-                begun.pop(name, None)
-            elif kind == "P" and name in begun:
-                attempt = begun[name]
-                attempt.pid, attempt.ticks, attempt.started_at = map(int, fields)
-            elif kind == "X" and name in begun:
-                begun[name].state, begun[name].end = EXITED, json.loads(" ".join(fields))
-        self.journal.records.clear()
-        return boot_id, begun
-
     def _generation_record(self) -> str:
         return f"G {self.generation} {self.boot_id} {self.journal_id}"
 
     def _adopt(self, attempt: Attempt) -> None:
         """Watch the child of a launcher that died: it can be stopped, but its exit code can reach nobody."""
         if not attempt.pid:  # forked perhaps, but not written down
-            attempt.pid = min(self.processes().marked(attempt.id), default=0)
+            attempt.pid = min(self.trees.now().marked(attempt.id), default=0)
         try:
             pidfd = os.pidfd_open(attempt.pid) if attempt.pid else -1
         except OSError:
@@ -256,12 +205,12 @@ class Launcher:
         attempt.leader_ended = True
         self._unwatch(attempt)
         in_grace = attempt.kill_at is not None and boottime() < attempt.kill_at
-        if in_grace and self.processes().group(attempt.pid):  # what the leader left behind has the same grace
+        if in_grace and self.trees.now().group(attempt.pid):  # what the leader left behind has the same grace
             self.timers.after(GROUP_POLL_SECONDS, self.on_exit, attempt)
             return
         signal_group(attempt.pid, signal.SIGKILL)
         if attempt.cause is not None:
-            self._kill_tree(attempt)
+            self.trees.kill(attempt)
         exited = seen.si_code == os.CLD_EXITED
         self.finish(
             attempt,
@@ -341,8 +290,8 @@ class Launcher:
         attempt.kill_at = kill_at
         self.timers.at(kill_at, self._on_grace_over, attempt)
         if grace_seconds > 0:
-            self._signal_tree(attempt, signal.SIGTERM)
-            self._signal_tree(attempt, signal.SIGCONT)  # a frozen process can act on TERM only when it runs
+            self.trees.signal(attempt, signal.SIGTERM)
+            self.trees.signal(attempt, signal.SIGCONT)  # a frozen process can act on TERM only when it runs
 
     def take_back(self, ids: Iterable[str]) -> None:
         """End queued attempts as `never_started`; for one that runs nothing changes."""
@@ -358,44 +307,10 @@ class Launcher:
 
     def _on_grace_over(self, attempt: Attempt) -> None:
         if attempt.state == RUNNING:
-            self._kill_tree(attempt)
-
-    def _kill_tree(self, attempt: Attempt) -> None:
-        for _ in range(KILL_ROUNDS):  # whoever forked while we looked is seen in the next round
-            self.table = None
-            if not self._signal_tree(attempt, signal.SIGKILL):
-                return
-
-    def _signal_tree(self, attempt: Attempt, number: int) -> int:
-        """Signal the whole tree; returns how many live processes the group's own signal did not reach."""
-        table = self.processes()
-        found = table.tree(attempt.pid, attempt.id)
-        if not attempt.adopted:
-            signal_group(attempt.pid, number)
-            for pid in (attempt.pid, *table.group(attempt.pid)):
-                found.pop(pid, None)
-        for pid, ticks in found.items():
-            signal_process(pid, ticks, number)
-        return len(found)
-
-    def processes(self) -> ProcessTable:
-        """A look at /proc that is at most a few milliseconds old."""
-        if self.table is None or not self.table.is_recent():
-            self.table = ProcessTable()
-        return self.table
+            self.trees.kill(attempt)
 
     def _sweep_orphans(self, _: None) -> None:
-        """Reap and end what workers left behind: it was re-parented to us, and its attempt is over."""
-        mine = {attempt.pid for attempt in self.attempts.values() if attempt.state == RUNNING}
-        strangers = [pid for pid in children_of_self() if pid not in mine]
-        for pid in strangers:
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None:
-                continue
-            marker = marker_of(pid)
-            owner = self.attempts.get(marker or "")
-            unclear = marker is None and self.running  # it may belong to any of those that run: let it be
-            if not unclear and (owner is None or owner.state == EXITED):
-                os.kill(pid, signal.SIGKILL)  # our own unreaped child: the id cannot be anybody else's
+        strangers = sweep_orphans(self.attempts)
         self.ticking = bool(self.running or strangers)
         if self.ticking:
             self.timers.after(ORPHAN_TICK_SECONDS, self._sweep_orphans)
@@ -520,19 +435,6 @@ class Launcher:
         self.link.flush()
         with contextlib.suppress(OSError):
             os.unlink(SOCKET_NAME, dir_fd=self.directory_fd)
-
-
-def source_checksum(folder: str) -> str:
-    """Which text of the launcher this is, so that a daemon can tell an older one from its own."""
-    checksum = 0
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".py"):
-            with open(os.path.join(folder, name), "rb") as file:
-                checksum = zlib.crc32(file.read(), checksum)
-    return f"{checksum:08x}"
-
-
-SOURCE = source_checksum(os.path.dirname(os.path.abspath(__file__)))
 
 
 def main(directory: str) -> None:
