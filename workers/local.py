@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 RECONNECT_PAUSE_SECONDS = 0.5
+CONNECT_TRIES = 5
 PASSED_TO_LAUNCHER = ("WATTLE_LAUNCHER_FAILPOINT",)
 
 log = logging.getLogger("wattle.launcher")
@@ -33,7 +34,7 @@ class LocalExecutor:
         self._pongs: dict[int, asyncio.Future[None]] = {}
         self._ping_count = 0
         self._reconnecting: asyncio.Task[None] | None = None
-        self._hello: asyncio.Future[dict[str, Any]] | None = None
+        self._hello: asyncio.Future[dict[str, Any] | None] | None = None
         self._closed = False
 
     async def start(self, deliver: Callable[[News], None]) -> None:
@@ -48,9 +49,14 @@ class LocalExecutor:
         self._open(hello)
 
     async def _connect(self) -> dict[str, Any]:
-        self._hello = asyncio.get_running_loop().create_future()
-        await self._client.connect()
-        return await self._hello
+        """Connect and hear a hello; a launcher that was about to leave hangs up, and the next one is asked."""
+        for _ in range(CONNECT_TRIES):
+            self._hello = asyncio.get_running_loop().create_future()
+            await self._client.connect()
+            hello = await self._hello
+            if hello is not None:
+                return hello
+        raise LauncherUnavailable("every launcher hung up at once; see launcher.log in the state directory")
 
     def _open(self, hello: dict[str, Any]) -> None:
         self.identity = LauncherIdentity(
@@ -136,9 +142,10 @@ class LocalExecutor:
     def _on_lost(self) -> None:
         if self._closed:
             return
-        log.warning("the line to the launcher broke; connecting again")
         if self._hello is not None and not self._hello.done():
-            self._hello.set_exception(LauncherUnavailable("the launcher went away while we connected"))
+            self._hello.set_result(None)
+            return
+        log.warning("the line to the launcher broke; connecting again")
         if self._reconnecting is None or self._reconnecting.done():
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 

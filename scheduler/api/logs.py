@@ -32,7 +32,10 @@ _EVENT_ID = re.compile(r"([0-9A-Z]{26}):(\d{1,18}):(\d{1,18})")
 
 
 def frame_line(attempt_id: str, stream: Stream, line: str, out_offset: int, err_offset: int) -> bytes:
-    """The documented frame of one line; its id says from where to resume."""
+    """The documented frame of one line, spaces included; its id says from where to resume.
+
+    By hand, because a log of a million lines passes here; `sse.frame` makes everything that is rare.
+    """
     data = f'{{"type": "{stream}", "content": {json.dumps(line, ensure_ascii=False)}}}'
     return f"id: {attempt_id}:{out_offset}:{err_offset}\ndata: {data}\n\n".encode()
 

@@ -20,12 +20,7 @@ class ClientGoneError(Exception):
 
 def frame(data: object, *, event: str | None = None, event_id: str | None = None) -> bytes:
     """One event; `data` travels as JSON, because the protocol would cut at a carriage return."""
-    return ServerSentEvent(data=encode(data), event=event, id=event_id, sep="\n").encode()
-
-
-def encode(data: object) -> str:
-    """JSON with the spaces of the reference's examples: `{"type": "stdout", "content": "..."}`."""
-    return orjson.dumps(data).decode()
+    return ServerSentEvent(data=orjson.dumps(data).decode(), event=event, id=event_id, sep="\n").encode()
 
 
 class EventStream:

@@ -22,6 +22,7 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,20}|0o[0-7]{1,22}|0x[0-9a-fA-F]{1,16
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _STARTS_VALUE: Final = frozenset("+-.0123456789tTfFnN~")
 
+_LOADER: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = "<<"
 
@@ -34,13 +35,26 @@ def parse_yaml(data: bytes, *, limit_bytes: int) -> Any:
     text = decode_utf8(data)
     builder = _Builder(limit_bytes)
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=_LOADER):
             builder.on_event(event)
     except yaml.MarkedYAMLError as problem:
         raise InvalidRequest(reason=f"broken YAML{_place(problem.problem_mark)}: {problem.problem}") from None
     except yaml.YAMLError as problem:
         raise InvalidRequest(reason=f"broken YAML: {str(problem).partition(chr(10))[0]}") from None
     return builder.result
+
+
+def dump_yaml(value: object) -> str:
+    """A YAML text that `parse_yaml` reads back as `value`, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes also the texts that YAML 1.1, which the dumper knows, reads as text and 1.2 as numbers: 1e3, 0o17."""
+
+
+_Dumper.add_implicit_resolver(_TAG + "int", _INTEGER, list("+-0123456789"))
+_Dumper.add_implicit_resolver(_TAG + "float", _FLOAT, list("+-.0123456789"))
 
 
 @dataclass(slots=True)

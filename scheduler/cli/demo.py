@@ -23,7 +23,7 @@ from scheduler.cli.output import (
     runtime_seconds,
     show_duration,
     show_exit,
-    show_size,
+    show_output,
     status_cell,
 )
 from scheduler.cli.picture import draw_graph, edge_lines
@@ -151,15 +151,11 @@ def _print_workers(screen: Screen, workers: list[Mapping[str, Any]]) -> None:
             status_cell(worker["status"]),
             number_cell(show_duration(runtime_seconds(worker))),
             number_cell(show_exit(worker)),
-            ", ".join(_output_text(output) for output in worker["outputs"]),
+            ", ".join(show_output(output) for output in worker["outputs"]),
         ]
         for worker in workers
     ]
     print_table(screen, ("WORKER", "STATUS", "RUNTIME", "EXIT", "OUTPUTS"), rows)
-
-
-def _output_text(output: Mapping[str, Any]) -> str:
-    return f"{output['name']}: {os.path.basename(output['path'])} ({show_size(output['size_bytes'])})"
 
 
 def _print_result(screen: Screen, run: Mapping[str, Any], workers: list[Mapping[str, Any]]) -> None:

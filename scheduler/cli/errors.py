@@ -57,7 +57,8 @@ class RequestFailed(CommandFailed):
         self.status = status
         self.code = str(error.get("code", "UNKNOWN"))
         message = str(error.get("message") or f"the daemon answered {status} {self.code}")
-        super().__init__(message, details=detail_lines(error.get("details")))
+        details = detail_lines(error.get("details"))
+        super().__init__(_without_first(message, details), details=details)
 
 
 def detail_lines(details: object) -> list[str]:
@@ -67,6 +68,12 @@ def detail_lines(details: object) -> list[str]:
     if isinstance(details, list):
         return [_problem_line(entry) for entry in details]
     return [] if details is None else [str(details)]
+
+
+def _without_first(message: str, details: Sequence[str]) -> str:
+    """`Validation failed` of a message that goes on with the first detail, which stands in the next line anyway."""
+    before, found, _ = message.partition(details[0]) if details else (message, "", "")
+    return before.rstrip(": ") if found and before.strip() else message
 
 
 def _problem_line(entry: object) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scheduler.cli.client import Answer, Client, api_path
 from scheduler.cli.errors import CommandFailed, ExitCode, TimedOut, Unreachable
@@ -82,6 +82,17 @@ def _say_goes_on(run: Row) -> None:
     stderr_screen().lines(["", f"No longer watching; {_goes_on(run)}.", _what_next(run)])
 
 
+class _Seen(NamedTuple):
+    """What was last told of a worker."""
+
+    status: str
+    attempts: int
+    is_retrying: bool
+
+
+_NOTHING = _Seen("created", 0, is_retrying=False)
+
+
 class Follower:
     """Looks at a run again and again and tells what has changed."""
 
@@ -90,7 +101,7 @@ class Follower:
         self._screen = screen
         self._line = line
         self._run = run
-        self._seen: dict[str, tuple[str, int]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._rest_seconds = _SOON_SECONDS
 
     def follow(self) -> Row:
@@ -130,20 +141,19 @@ class Follower:
     def _tell_changes(self, workers: list[Row]) -> bool:
         told = False
         for worker in workers:
-            now = (str(worker["status"]), int(worker.get("attempts") or 0))
-            before = self._seen.get(worker["name"], ("created", 0))
+            now = _Seen(worker["status"], int(worker.get("attempts") or 0), worker.get("phase") == "retrying")
+            before = self._seen.get(worker["name"], _NOTHING)
             if now != before:
                 self._seen[worker["name"]] = now
-                self._tell(worker, before, few=len(workers) <= _STARTS_TOLD)
+                self._tell(worker, before, now, few=len(workers) <= _STARTS_TOLD)
                 told = True
         return told
 
-    def _tell(self, worker: Row, before: tuple[str, int], *, few: bool) -> None:
-        status, attempts = self._seen[worker["name"]]
-        again = attempts > max(before[1], 1) and status == "running"
-        if status in ENDED or again or (few and status == "running" and before[0] != "running"):
+    def _tell(self, worker: Row, before: _Seen, now: _Seen, *, few: bool) -> None:
+        starts = now.status == "running" and (before.status != "running" or now.attempts > before.attempts)
+        if now.status in ENDED or now.is_retrying or (starts and (few or now.attempts > 1)):
             self._line.print(worker_line(self._screen, worker))
-        if status == "failed":
+        if now.status == "failed":
             for text in self._last_words(worker["name"]):
                 self._line.print(self._screen.paint("    | ", "dim") + self._screen.log_text(text))
 
@@ -162,14 +172,16 @@ class Follower:
 
 
 def worker_line(screen: Screen, worker: Row) -> str:
-    """`✘ process_data failed in 0.31 s: exit code 1` for a row of `/api/runs/{id}/workers`."""
-    status = str(worker["status"])
+    """`✘ process_data failed in 0.31 s: exited with code 1` for a row of `/api/runs/{id}/workers`."""
+    status, attempts = str(worker["status"]), int(worker.get("attempts") or 0)
     text = f"{screen.mark(status)} {screen.paint(worker['name'], 'bold')} "
+    if status == "created":
+        return text + f"tries again: {clean_text(str(worker.get('reason')))}"
     if status == "running":
-        attempts = int(worker.get("attempts") or 0)
         return text + ("started" if attempts <= 1 else f"started again, attempt {attempts}")
     runtime = runtime_seconds(worker)
     text += status + (f" in {show_duration(runtime)}" if runtime is not None else "")
+    text += f", attempt {attempts}" if attempts > 1 else ""
     why = worker.get("error_message") or worker.get("reason")
     if why is None and status == "failed":
         why = f"exit {show_exit(worker)}"

@@ -1,5 +1,6 @@
 """Prints answers: tables and facts for people, one JSON document for programs; sizes, durations and times in words."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -124,6 +125,11 @@ def runtime_seconds(entity: Mapping[str, Any]) -> float | None:
         return None
     end = _parse_time(entity["completed_at"]) if entity.get("completed_at") else datetime.now(UTC)
     return max((end - _parse_time(entity["started_at"])).total_seconds(), 0.0)
+
+
+def show_output(output: Mapping[str, Any]) -> str:
+    """`raw_data: raw.json (26 B)` of an attempt's output."""
+    return f"{output['name']}: {os.path.basename(output['path'])} ({show_size(output['size_bytes'])})"
 
 
 def show_exit(entity: Mapping[str, Any]) -> str:

@@ -99,10 +99,11 @@ def _suggestion(client: Client, code: str) -> str | None:
         return None
     if not known and code == "WORKFLOW_NOT_FOUND":
         return "There is no workflow yet; 'wattle example | wattle create -' makes one."
-    found = nearest(worker or "" if code == "WORKER_NOT_FOUND" else workflow, known)
-    if found is None:
-        return None
-    return f"Did you mean '{workflow}/{found}'?" if code == "WORKER_NOT_FOUND" else f"Did you mean '{found}'?"
+    if code == "WORKER_NOT_FOUND":
+        found = nearest(worker or "", known)
+        return f"Did you mean '{workflow}/{found}'?" if found else f"'wattle workers {workflow}' lists what there is."
+    found = nearest(workflow, known)
+    return f"Did you mean '{found}'?" if found else "'wattle list' shows what there is."
 
 
 def _asked_for() -> tuple[str, str | None] | None:

@@ -19,6 +19,7 @@ from scheduler.cli.output import (
     runtime_seconds,
     show_duration,
     show_exit,
+    show_output,
     show_size,
     show_time,
     status_cell,
@@ -86,7 +87,11 @@ def show_worker(session: Session, target: Target, data: Mapping[str, Any]) -> No
     attempts = session.client.get(target.path("attempts")).data
     if attempts:
         screen.line()
-        print_table(screen, ("ATTEMPT", "STATUS", "STARTED", "RUNTIME", "EXIT", "REASON"), map(_attempt_row, attempts))
+        print_table(
+            screen,
+            ("ATTEMPT", "STATUS", "STARTED", "RUNTIME", "EXIT", "REASON OR OUTPUTS"),
+            map(_attempt_row, attempts),
+        )
 
 
 def _log_facts(paths: Iterable[str]) -> dict[str, str]:
@@ -101,7 +106,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> list[Cell | str]:
         show_time(attempt["started_at"]),
         number_cell(show_duration(attempt["runtime_seconds"])),
         number_cell(show_exit(attempt)),
-        attempt.get("reason") or "",
+        attempt.get("reason") or ", ".join(map(show_output, attempt.get("outputs") or [])),
     ]
 
 

@@ -93,14 +93,16 @@ def test_another_attempt_and_a_cancelled_worker(server: ContractServer, run: Run
     shows(
         server,
         (RUN, [worker("a", "running"), worker("b", "created")]),
+        (RUN, [worker("a", "created", phase="retrying", reason="exited with code 1; attempt 2 of 3 in 1 s")]),
         (RUN, [worker("a", "running", attempts=2), worker("b", "created")]),
         (cancelled, [worker("a", "cancelled", attempts=2), late]),
     )
     shown = run("start", "x", "--follow")
     assert shown.code == 1
-    assert shown.out.splitlines()[1:4] == [
+    assert shown.out.splitlines()[1:5] == [
+        "○ a tries again: exited with code 1; attempt 2 of 3 in 1 s",
         "● a started again, attempt 2",
-        "⊘ a cancelled",
+        "⊘ a cancelled, attempt 2",
         "⊘ b cancelled: upstream 'a' failed",
     ]
 

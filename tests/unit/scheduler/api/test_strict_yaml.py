@@ -2,12 +2,11 @@ import json
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.api.strict_json import MAX_DEPTH
-from scheduler.api.strict_yaml import parse_yaml
+from scheduler.api.strict_yaml import dump_yaml, parse_yaml
 from schemas.errors import InvalidRequest, PayloadTooLarge
 
 LIMIT = 10_000
@@ -30,9 +29,17 @@ def refusal(text: str | bytes) -> InvalidRequest:
     return refused.value
 
 
-@given(values, st.sampled_from([None, True, False]))
-def test_what_was_dumped_is_read_back(value: Any, flow: bool | None) -> None:
-    dumped = yaml.safe_dump(value, allow_unicode=True, default_flow_style=flow)
+@given(values | st.from_regex(r"[-+]?[0-9.oxeE+_:-]{1,6}", fullmatch=True))
+@example("0E0")
+@example("0o17")
+@example("<<")
+@example({"<<": "a"})
+@example("=")
+@example("yes")
+@example("a" * 300 + " b")
+@example([" lead", "trail ", "two\nlines", "# no comment", "\t", "\u2028"])
+def test_what_was_dumped_is_read_back(value: Any) -> None:
+    dumped = dump_yaml(value)
 
     assert parse_yaml(dumped.encode(), limit_bytes=1_000_000) == value
 

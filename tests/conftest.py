@@ -1,0 +1,17 @@
+"""What holds for every test: none leaves a process behind."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.processes import end_processes_of, processes_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Daemons, launchers and workers of the tests have their state under pytest's directory, so they can be found."""
+    place = tmp_path_factory.getbasetemp()
+    yield
+    left = processes_of(place)
+    end_processes_of(place)
+    assert not left, f"left behind by the tests: {left}"
