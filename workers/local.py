@@ -42,9 +42,11 @@ class LocalExecutor:
         self._deliver = deliver
         hello = await self._connect()
         if not self._client.is_ours(hello) and not hello["attempts"]:
+            self._closed = True  # that the line breaks now is our own doing
             self._client.send("end_if_idle")
             await self._client.wait_until_gone(hello["pid"])
             self._client.close()
+            self._closed = False
             hello = await self._connect()
         self._open(hello)
 

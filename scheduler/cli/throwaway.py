@@ -1,6 +1,7 @@
 """A daemon of its own for the demo: on a free port, in a directory that goes away with it, leaving no process."""
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -8,17 +9,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
 
 from scheduler.cli.client import Client, api_path
 from scheduler.cli.errors import CommandFailed
 
-_PORTS_TRIED = 5
+# A disk that is nearly full for work is still good enough for a few bytes.
+_SETTINGS = "min_free_bytes = 0\nmin_free_percent = 0\n"
 _READY_SECONDS = 30.0
-_ASK_AGAIN_SECONDS = 0.02
 _STOP_SECONDS = 20.0
 # Without a daemon and without attempts the launcher ends itself after 10 s, should it miss the order to end.
 _LAUNCHER_SECONDS = 15.0
@@ -35,14 +34,12 @@ class ThrowAwayDaemon:
 
     def start(self) -> None:
         """Returns when the daemon answers; raises CommandFailed when it ended or does not get ready."""
-        for _ in range(_PORTS_TRIED):
-            port = _free_port()
-            self.url = f"http://127.0.0.1:{port}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notified:
+            notified.bind(f"\0wattle-demo-{os.getpid()}-{os.path.basename(self.directory)}")
             with _interrupts_held_back():
-                self._process = self._spawn(port)
-            if self._wait_until_ready(self._process):
-                return
-        raise CommandFailed(f"no free port was left in {_PORTS_TRIED} tries")
+                self._process = self._spawn(notified.getsockname())
+            self.url = self._wait_until_ready(self._process, notified)
+        self._remember_launcher()
 
     def log(self) -> str:
         """What the daemon has written to its stdout and stderr."""
@@ -63,55 +60,55 @@ class ThrowAwayDaemon:
     def _log_path(self) -> str:
         return os.path.join(self.directory, "daemon.log")
 
-    def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
+    def _spawn(self, notify_address: bytes) -> "subprocess.Popen[bytes]":
         """A session of its own: Ctrl-C is for the demo, which then ends the daemon in order."""
         config = os.path.join(self.directory, "config.toml")
-        command = [sys.executable, "-m", "scheduler.cli.main", "serve", "--port", str(port)]
-        options = ["--state-dir", os.path.join(self.directory, "state"), "--config", config]
-        with open(config, "ab"), open(self._log_path(), "wb") as log:
+        command = [sys.executable, "-m", "scheduler.cli.main", "serve", "--port", "0", "--config", config]
+        options = ["--state-dir", os.path.join(self.directory, "state"), "--stop-launcher-on-exit"]
+        notify = {"NOTIFY_SOCKET": "@" + notify_address[1:].decode()}
+        with open(config, "w", encoding="utf-8") as settings, open(self._log_path(), "wb") as log:
+            settings.write(_SETTINGS)
             return subprocess.Popen(
-                [*command, *options, "--stop-launcher-on-exit"],
+                [*command, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env=_environment(),
+                env={**_environment(), **notify},
                 start_new_session=True,
             )
 
-    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> bool:
-        """True once this very process answers, False when its port was taken meanwhile."""
-        deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
-            if (health := self._health()) is not None and health["pid"] == process.pid:
-                self._remember_launcher(health)
-                return True
-            if process.poll() is not None:
-                if "in use" in self.log():
-                    return False
-                raise CommandFailed(f"the daemon ended with exit code {process.returncode} before it was ready")
-            time.sleep(_ASK_AGAIN_SECONDS)
-        raise CommandFailed(f"the daemon was not ready within {_READY_SECONDS:g} s")
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]", notified: socket.socket) -> str:
+        """The address, which the daemon tells systemd, and here us, in the moment when it is ready."""
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            readable, _, _ = select.select([notified, pidfd], [], [], _READY_SECONDS)
+        finally:
+            os.close(pidfd)
+        if notified not in readable:
+            ended = process.poll()
+            what = f"was not ready within {_READY_SECONDS:g} s" if ended is None else f"ended with exit code {ended}"
+            raise CommandFailed(f"the daemon {what}")
+        found = re.search(r"http://\S+", notified.recv(4096).decode())
+        if found is None:
+            raise CommandFailed("the daemon is ready, but does not say where it listens")
+        return found[0]
 
-    def _health(self) -> dict[str, Any] | None:
+    def _remember_launcher(self) -> None:
+        """Keeps a descriptor of the launcher's process: unlike its number it can never mean another one."""
         try:
             with Client(self.url, timeout_seconds=5.0) as client:
-                return dict(client.get(api_path("health")).data)
-        except CommandFailed:
-            return None
-
-    def _remember_launcher(self, health: dict[str, Any]) -> None:
-        """Keeps a descriptor of the launcher's process: unlike its number it can never mean another one."""
-        pid = (health.get("launcher") or {}).get("pid")
-        if pid is not None and self._launcher is None:
-            with suppress(ProcessLookupError):
-                self._launcher = os.pidfd_open(pid)
+                pid = (client.get(api_path("health")).data.get("launcher") or {}).get("pid")
+            self._launcher = None if pid is None else os.pidfd_open(pid)
+        except (CommandFailed, ProcessLookupError):
+            # the daemon or the launcher is gone already; what is left of them shows in their exit
+            return
 
     def _stop_daemon(self) -> list[str]:
         if self._process is None:
             return []
-        if self._launcher is None and self._process.poll() is None:
-            self._remember_launcher(self._health() or {})
+        if self._launcher is None and self.url and self._process.poll() is None:
+            self._remember_launcher()
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -155,12 +152,6 @@ def _ended(pidfd: int, timeout_seconds: float) -> bool:
     waiting = select.poll()
     waiting.register(pidfd, select.POLLIN)
     return bool(waiting.poll(timeout_seconds * 1000))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment() -> dict[str, str]:

@@ -41,6 +41,11 @@ async def test_an_unknown_route_is_an_envelope_too(api: RunningServer, path: str
     assert (answer.status, answer.code) == (404, "ROUTE_NOT_FOUND")
 
 
+async def test_an_unknown_route_is_said_before_the_body_is_judged(api: RunningServer) -> None:
+    assert (await api.ask("POST", "/nothing", {"Content-Type": "text/plain"}, b"x")).status == 404
+    assert (await api.ask("POST", "/api/echo", {"Content-Type": "text/plain"}, b"x")).status == 405
+
+
 async def test_a_wrong_method_names_the_right_ones(api: RunningServer) -> None:
     answer = await api.ask("DELETE", "/api/echo")
 

@@ -64,6 +64,14 @@ async def test_after_the_stop_the_port_is_free_and_the_socket_gone(tmp_path: Pat
         socket.create_server(("127.0.0.1", api.port)).close()
 
 
+async def test_the_stop_ends_a_stream_properly(tmp_path: Path) -> None:
+    async with serving(tmp_path, ROUTES) as api, api.connected() as (reader, writer):
+        writer.write(api.request("GET", "/api/stream"))
+        await reader.readuntil(b"data: {}\n\n")
+        await api.server.stop()
+        assert (await reader.read()).endswith(b"0\r\n\r\n"), "the last chunk says that the stream is complete"
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /api/echo HTTP/1.1\r\nHost: loc"], ids=["silent", "half a request"])
 async def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path, sent: bytes) -> None:
     async with serving(tmp_path, ROUTES, idle_timeout_seconds=0.1) as api, api.connected() as (reader, writer):
