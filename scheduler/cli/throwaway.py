@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from scheduler.cli.client import Client, api_path
 from scheduler.cli.errors import CommandFailed
 
 # A disk that is nearly full for work is still good enough for a few bytes.
@@ -30,16 +29,15 @@ class ThrowAwayDaemon:
         self.directory = tempfile.mkdtemp(prefix="wattle-demo-")
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._launcher: int | None = None
+        self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._notify_name = f"wattle-demo-{os.getpid()}-{os.path.basename(self.directory)}"
+        self._notified.bind(f"\0{self._notify_name}")
 
     def start(self) -> None:
         """Returns when the daemon answers; raises CommandFailed when it ended or does not get ready."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notified:
-            notified.bind(f"\0wattle-demo-{os.getpid()}-{os.path.basename(self.directory)}")
-            with _interrupts_held_back():
-                self._process = self._spawn(notified.getsockname())
-            self.url = self._wait_until_ready(self._process, notified)
-        self._remember_launcher()
+        with _interrupts_held_back():
+            self._process = self._spawn()
+        self.url = self._wait_until_ready(self._process)
 
     def log(self) -> str:
         """What the daemon has written to its stdout and stderr."""
@@ -51,7 +49,8 @@ class ThrowAwayDaemon:
 
     def stop(self) -> list[str]:
         """Ends the daemon and its launcher, removes the directory; returns what did not go as it should."""
-        problems = self._stop_daemon() + self._await_launcher()
+        problems = self._stop_daemon() + _await_the_rest(self.directory)
+        self._notified.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         if os.path.exists(self.directory):
             problems.append(f"{self.directory} could not be removed")
@@ -60,12 +59,11 @@ class ThrowAwayDaemon:
     def _log_path(self) -> str:
         return os.path.join(self.directory, "daemon.log")
 
-    def _spawn(self, notify_address: bytes) -> "subprocess.Popen[bytes]":
+    def _spawn(self) -> "subprocess.Popen[bytes]":
         """A session of its own: Ctrl-C is for the demo, which then ends the daemon in order."""
         config = os.path.join(self.directory, "config.toml")
         command = [sys.executable, "-m", "scheduler.cli.main", "serve", "--port", "0", "--config", config]
         options = ["--state-dir", os.path.join(self.directory, "state"), "--stop-launcher-on-exit"]
-        notify = {"NOTIFY_SOCKET": "@" + notify_address[1:].decode()}
         with open(config, "w", encoding="utf-8") as settings, open(self._log_path(), "wb") as log:
             settings.write(_SETTINGS)
             return subprocess.Popen(
@@ -74,13 +72,13 @@ class ThrowAwayDaemon:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env={**_environment(), **notify},
+                env={**_environment(), "NOTIFY_SOCKET": f"@{self._notify_name}"},
                 start_new_session=True,
             )
 
-    def _wait_until_ready(self, process: "subprocess.Popen[bytes]", notified: socket.socket) -> str:
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> str:
         """The address, which the daemon tells systemd, and here us, in the moment when it is ready."""
-        pidfd = os.pidfd_open(process.pid)
+        notified, pidfd = self._notified.fileno(), os.pidfd_open(process.pid)
         try:
             readable, _, _ = select.select([notified, pidfd], [], [], _READY_SECONDS)
         finally:
@@ -89,44 +87,52 @@ class ThrowAwayDaemon:
             ended = process.poll()
             what = f"was not ready within {_READY_SECONDS:g} s" if ended is None else f"ended with exit code {ended}"
             raise CommandFailed(f"the daemon {what}")
-        found = re.search(r"http://\S+", notified.recv(4096).decode())
+        found = re.search(r"http://\S+", self._notified.recv(4096).decode())
         if found is None:
             raise CommandFailed("the daemon is ready, but does not say where it listens")
         return found[0]
 
-    def _remember_launcher(self) -> None:
-        """Keeps a descriptor of the launcher's process: unlike its number it can never mean another one."""
-        try:
-            with Client(self.url, timeout_seconds=5.0) as client:
-                pid = (client.get(api_path("health")).data.get("launcher") or {}).get("pid")
-            self._launcher = None if pid is None else os.pidfd_open(pid)
-        except (CommandFailed, ProcessLookupError):
-            # the daemon or the launcher is gone already; what is left of them shows in their exit
-            return
-
     def _stop_daemon(self) -> list[str]:
-        if self._process is None:
+        process = self._process
+        if process is None:
             return []
-        if self._launcher is None and self.url and self._process.poll() is None:
-            self._remember_launcher()
-        self._process.terminate()
+        if not self.url:
+            # killed in the middle of its start it could not end the launcher, which it may have started already
+            with suppress(CommandFailed):
+                self._wait_until_ready(process)
+        process.terminate()
         try:
-            self._process.wait(_STOP_SECONDS)
+            process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
             return [f"the daemon did not end within {_STOP_SECONDS:g} s of SIGTERM and was killed"]
         return []
 
-    def _await_launcher(self) -> list[str]:
-        if self._launcher is None:
-            return []
-        gone = _ended(self._launcher, _LAUNCHER_SECONDS)
-        if not gone:
-            signal.pidfd_send_signal(self._launcher, signal.SIGKILL)
-        os.close(self._launcher)
-        self._launcher = None
-        return [] if gone else [f"the launcher did not end within {_LAUNCHER_SECONDS:g} s and was killed"]
+
+def _await_the_rest(directory: str) -> list[str]:
+    """Waits for the launcher, and whatever else names our directory; what does not end is killed and reported."""
+    problems = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        if not _names(pid, directory):
+            continue
+        with suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(int(pid))
+            # asked again: the number may have gone to another process, the descriptor from now on cannot
+            if _names(pid, directory) and not _ended(pidfd, _LAUNCHER_SECONDS):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                problems.append(f"process {pid} did not end within {_LAUNCHER_SECONDS:g} s and was killed")
+            os.close(pidfd)
+    return problems
+
+
+def _names(pid: str, directory: str) -> bool:
+    """Whether the command line of a process names `directory`, which nobody else has."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return os.fsencode(directory) in file.read()
+    except OSError:
+        return False
 
 
 @contextmanager

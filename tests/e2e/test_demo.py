@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import processes_of
+
 DEMO = [sys.executable, "-m", "scheduler.cli.main", "demo"]
 
 
@@ -24,23 +26,8 @@ def begin(place: Path, **environment: str) -> "subprocess.Popen[str]":
     )
 
 
-def processes_of(place: Path) -> list[str]:
-    """Command lines of the processes that have anything to do with `place`."""
-    found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            said = b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
-            said += os.readlink(f"/proc/{pid}/cwd").encode()
-        except OSError:
-            # it ended meanwhile, or is not ours to look at
-            continue
-        if str(place).encode() in said:
-            found.append(f"{pid} {said.decode(errors='replace')}")
-    return found
-
-
 def left_behind(place: Path) -> list[str]:
-    return [*processes_of(place), *(str(path) for path in place.rglob("wattle-demo-*"))]
+    return [*processes_of(place).values(), *(str(path) for path in place.rglob("wattle-demo-*"))]
 
 
 def test_the_demo(tmp_path: Path) -> None:
