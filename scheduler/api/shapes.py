@@ -11,6 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from scheduler.store.runs import StoredAttempt, StoredRun, WorkerState
     from scheduler.store.workflows import StoredWorker, StoredWorkflow
+    from schemas.graph import Graph
 
 
 def workflow_shape(stored: StoredWorkflow) -> dict[str, Any]:
@@ -82,6 +83,22 @@ def worker_shape(workflow: str, stored: StoredWorker, state: WorkerState | None)
 def status_of(state: WorkerState | None) -> str:
     """A worker to which nothing has happened is 'created'."""
     return "created" if state is None else state.status
+
+
+def graph_shape(graph: Graph, statuses: dict[str, str]) -> dict[str, Any]:
+    """A workflow's graph by names; `statuses` by worker name."""
+    names = graph.names
+    level_of = {index: level for level, members in enumerate(graph.levels) for index in members}
+    return {
+        "nodes": [
+            {"name": name, "status": statuses.get(name, "created"), "level": level_of[index]}
+            for index, name in enumerate(names)
+        ],
+        "edges": [
+            {"from": names[edge.upstream], "to": names[edge.downstream], "label": edge.label} for edge in graph.edges
+        ],
+        "levels": [[names[index] for index in level] for level in graph.levels],
+    }
 
 
 def run_shape(run: StoredRun, counts: dict[str, int] | None = None) -> dict[str, Any]:

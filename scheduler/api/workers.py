@@ -9,7 +9,7 @@ from scheduler.api.app_keys import BUS, ENGINE, SAMPLER, STORE
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_page, read_query, read_status
 from scheduler.api.shapes import attempt_shape, runtime_seconds, status_of, worker_shape, worker_summary
-from scheduler.api.workflows import stored_workflow, workers_with_states
+from scheduler.api.workflows import answer_workers, stored_workflow
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
 from schemas.worker_schema import worker_json_schema
@@ -42,11 +42,7 @@ async def list_workers(request: web.Request) -> web.Response:
     """The workers of a workflow in short."""
     query = read_query(request, "status", "page", "page_size")
     status, page = read_status(query), read_page(query)
-    stored = stored_workflow(request)
-    rows = await request.app[STORE].read_many(lambda db: workers_with_states(db, stored, status))
-    chosen = page.cut(rows) if page else rows
-    shapes = [worker_summary(stored.name, worker, state) for worker, state in chosen]
-    return answer(request, shapes, pagination=page.describe(len(rows)) if page else None)
+    return await answer_workers(request, status, page, worker_summary)
 
 
 async def get_worker(request: web.Request) -> web.Response:

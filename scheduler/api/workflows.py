@@ -12,15 +12,17 @@ from scheduler.api.app_keys import BUS, ENGINE, SETTINGS, STORE
 from scheduler.api.definitions import read_definition
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_choice, read_page, read_query, read_status
-from scheduler.api.shapes import status_of, worker_entity, workflow_shape
+from scheduler.api.shapes import graph_shape, status_of, worker_entity, workflow_shape
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
 from schemas.graph import to_dot, to_mermaid
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from typing import Any
 
+    from scheduler.api.query import Page
     from scheduler.store.runs import WorkerState
     from scheduler.store.workflows import StoredWorker, StoredWorkflow
 
@@ -123,11 +125,7 @@ async def list_entities(request: web.Request) -> web.Response:
     """The workflow's workers as stored entities."""
     query = read_query(request, "status", "page", "page_size")
     status, page = read_status(query), read_page(query)
-    stored = stored_workflow(request)
-    rows = await request.app[STORE].read_many(lambda db: workers_with_states(db, stored, status))
-    chosen = page.cut(rows) if page else rows
-    shapes = [worker_entity(stored.name, worker, state) for worker, state in chosen]
-    return answer(request, shapes, pagination=page.describe(len(rows)) if page else None)
+    return await answer_workers(request, status, page, worker_entity)
 
 
 async def get_definition(request: web.Request) -> web.Response:
@@ -156,21 +154,12 @@ async def get_graph(request: web.Request) -> web.Response:
     graph = (await request.app[ENGINE].definitions.get(stored)).graph
     if wanted in ("mermaid", "dot"):
         return web.Response(text=to_mermaid(graph) if wanted == "mermaid" else to_dot(graph))
-    rows = await request.app[STORE].read_many(lambda db: workers_with_states(db, stored, None))
-    statuses = {worker.name: status_of(state) for worker, state in rows}
-    level_of = {index: level for level, members in enumerate(graph.levels) for index in members}
-    names = graph.names
-    shape: dict[str, Any] = {
-        "nodes": [
-            {"name": name, "status": statuses.get(name, "created"), "level": level_of[index]}
-            for index, name in enumerate(names)
-        ],
-        "edges": [
-            {"from": names[edge.upstream], "to": names[edge.downstream], "label": edge.label} for edge in graph.edges
-        ],
-        "levels": [[names[index] for index in level] for level in graph.levels],
-    }
-    return answer(request, shape)
+
+    def read(db: sqlite3.Connection) -> dict[str, Any]:
+        rows = workers_with_states(db, stored, None)
+        return graph_shape(graph, {worker.name: status_of(state) for worker, state in rows})
+
+    return answer(request, await request.app[STORE].read_many(read))
 
 
 # -- shared with workers ------------------------------------------------------------------------------------
@@ -179,6 +168,24 @@ async def get_graph(request: web.Request) -> web.Response:
 def stored_workflow(request: web.Request) -> StoredWorkflow:
     """The workflow that the address names; raises WorkflowNotFound."""
     return request.app[STORE].read(lambda db: workflows.get_workflow(db, request.match_info["workflow"]))
+
+
+async def answer_workers(
+    request: web.Request,
+    status: str | None,
+    page: Page | None,
+    shape: Callable[[str, StoredWorker, WorkerState | None], dict[str, Any]],
+) -> web.Response:
+    """The workers of the workflow that the address names, each in a shape; made in a thread, for there may be 100,000."""
+    stored = stored_workflow(request)
+
+    def read(db: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
+        rows = workers_with_states(db, stored, status)
+        chosen = page.cut(rows) if page else rows
+        return [shape(stored.name, worker, state) for worker, state in chosen], len(rows)
+
+    shapes, total = await request.app[STORE].read_many(read)
+    return answer(request, shapes, pagination=page.describe(total) if page else None)
 
 
 def workers_with_states(

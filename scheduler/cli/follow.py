@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from scheduler.cli.client import Answer, Client, api_path
-from scheduler.cli.errors import CommandFailed, ExitCode, TimedOut, Unreachable
+from scheduler.cli.errors import CommandFailed, ExitCode, RequestFailed, TimedOut, Unreachable
 from scheduler.cli.output import print_json, runtime_seconds, show_duration, show_exit
 from scheduler.cli.progress import StatusLine, counts_text, progress_text
 from scheduler.cli.session import Session
@@ -23,6 +23,7 @@ _REST_PER_LOOK = 5
 _STARTS_TOLD = 100
 _LAST_LINES = 10
 _AWAY_SECONDS = 60.0
+_UNAVAILABLE = 503
 
 
 def get_run(client: Client, run_id: str) -> dict[str, Any]:
@@ -130,7 +131,9 @@ class Follower:
         while True:
             try:
                 return ask()
-            except Unreachable as error:
+            except (Unreachable, RequestFailed) as error:
+                if isinstance(error, RequestFailed) and error.status != _UNAVAILABLE:
+                    raise
                 if away_since is None:
                     away_since = time.monotonic()
                     self._line.print("the daemon does not answer; its workers go on, waiting for its return")

@@ -229,4 +229,5 @@ def _say_end(end: Mapping[str, Any]) -> None:
     if not screen.is_terminal:
         return
     why = end.get("reason") or f"exit {show_exit(end)}"
-    screen.line(screen.paint(f"({end['status']}, {why})", "dim"))
+    text = "it has not run yet" if end["status"] == "created" else f"{end['status']}, {why}"
+    screen.line(screen.paint(f"({text})", "dim"))

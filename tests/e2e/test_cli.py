@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,13 @@ class Daemon:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._begun: list[subprocess.Popen[str]] = []
+
+    def end(self) -> None:
+        """Ends what a test that failed has left running."""
+        for process in self._begun:
+            with process:
+                process.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,7 +56,7 @@ class Daemon:
 
     def begin(self, *arguments: str, out: int = subprocess.PIPE, **environment: str) -> "subprocess.Popen[str]":
         """Starts a verb that goes on."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*WATTLE, *arguments],
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -56,6 +64,8 @@ class Daemon:
             stderr=subprocess.PIPE if out == subprocess.PIPE else out,
             text=True,
         )
+        self._begun.append(process)
+        return process
 
     def api(self, path: str) -> Any:
         """The `data` of a GET, past the command."""
@@ -63,10 +73,18 @@ class Daemon:
             return json.load(answer)["data"]
 
 
+@contextmanager
+def closing_all(daemon: Daemon) -> Iterator[Daemon]:
+    try:
+        yield daemon
+    finally:
+        daemon.end()
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with running_daemon(tmp_path_factory.mktemp("daemon")) as started:
-        yield Daemon(started.url)
+    with running_daemon(tmp_path_factory.mktemp("daemon")) as started, closing_all(Daemon(started.url)) as made:
+        yield made
 
 
 def create(daemon: Daemon, tmp_path: Path, name: str, **workers: Any) -> None:
@@ -218,6 +236,25 @@ async def test_ctrl_c_leaves_the_run_alone(daemon: Daemon, tmp_path: Path) -> No
     assert daemon.wattle("status", "detached").returncode == 4
     (tmp_path / "released").touch()
     assert daemon.wattle("status", "detached", "--wait").returncode == 0
+
+
+async def test_watching_survives_the_daemon(tmp_path: Path) -> None:
+    """The daemon is killed and started again while a run and a log are followed: nothing is missed or told twice."""
+    with running_daemon(tmp_path / "daemon") as killed, closing_all(Daemon(killed.url)) as daemon:
+        create(daemon, tmp_path, "outlived", wait=f"echo before; {HELD}; echo after")
+        watching = daemon.begin("start", "outlived", "--follow")
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "● wait started\n"
+        following = daemon.begin("logs", "outlived/wait", "--follow")
+        assert following.stdout is not None
+        assert following.stdout.readline() == "before\n"
+        killed.kill()
+        assert "waiting for its return" in watching.stdout.readline()
+        killed.start()
+        (tmp_path / "released").touch()
+        seen, _ = watching.communicate(timeout=60)
+        assert (watching.returncode, seen.splitlines()[0].startswith("✔ wait completed")) == (0, True)
+        assert (following.communicate(timeout=60)[0], following.returncode) == ("released\nafter\n", 0)
 
 
 def test_one_worker_runs_alone(daemon: Daemon, tmp_path: Path) -> None:

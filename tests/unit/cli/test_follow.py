@@ -124,7 +124,8 @@ def test_with_json_the_run_is_the_one_document(server: ContractServer, run: Run)
 
 def test_the_daemon_may_be_away_for_a_moment(server: ContractServer, run: Run) -> None:
     away = Reply(502, b"<html>", "text/html")
-    server.on_each("GET", "/api/runs/01J", ok(RUN), ok(RUN), away, ok(COMPLETED))
+    ending = refused(503, "SERVICE_UNAVAILABLE", "the daemon ends")
+    server.on_each("GET", "/api/runs/01J", ok(RUN), ok(RUN), ending, away, ok(COMPLETED))
     server.on("GET", "/api/runs/01J/workers", ok([]))
     shown = run("start", "x", "--follow")
     assert shown.code == 0
