@@ -87,8 +87,8 @@ def _refuse(sentence: str, code: int) -> int:
 def keep_the_loop_quick() -> None:
     """Let the loop have the interpreter soon while a thread parses 10,000 workers, and spare it full collections.
 
-    A waiting thread gets the interpreter after 5 ms by default, several times for one request; what lives since the start
-    need not be looked through again and again.
+    A waiting thread gets the interpreter after 5 ms by default, several times for one request; what lives since the
+    start need not be looked through again and again.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -157,23 +157,12 @@ class Daemon:
         guard = DiskGuard(settings.state_dir, settings.min_free_bytes, settings.min_free_percent)
         guard.look()
         self._engine = engine = Engine(settings, store, executor, bus, guard)
-        await engine.start()
-        stack.push_async_callback(self._close_executor, executor)
         inotify = Inotify(asyncio.get_running_loop())
         stack.callback(inotify.close)
         hub = LogHub(frame_line, inotify)
-        stack.callback(hub.close)
         sampler = Sampler(engine.running_attempts, settings.log_max_bytes)
         linker = LogLinker(engine.window)
         bus.listen(lambda event: self._on_event(event, sampler, linker))
-        for name, loop in (
-            ("pump", engine.pump.run()),
-            ("sampler", sampler.run()),
-            ("log-linker", linker.run()),
-            ("disk-guard", self._guard_disk(guard, store)),
-            ("heartbeat", self._beat(store, executor)),
-        ):
-            self._run_loop(stack, name, loop)
         values: dict[web.AppKey[Any], object] = {
             STORE: store,
             ENGINE: engine,
@@ -183,8 +172,21 @@ class Daemon:
             STARTED_AT: self._started_at,
         }
         self._server = Server(make_app(settings, ROUTES, values), settings)
+        self._server.listen()  # before a launcher is started that a port in use would leave behind
+        stack.callback(self._server.close_sockets)
+        await engine.start()
+        stack.push_async_callback(self._close_executor, executor)
+        for name, loop in (
+            ("pump", engine.pump.run()),
+            ("sampler", sampler.run()),
+            ("log-linker", linker.run()),
+            ("disk-guard", self._guard_disk(guard, store)),
+            ("heartbeat", self._beat(store, executor)),
+        ):
+            self._run_loop(stack, name, loop)
         await self._server.start()
         stack.push_async_callback(self._server.stop)
+        stack.callback(hub.close)
 
     async def _close_executor(self, executor: LocalExecutor) -> None:
         await executor.close(end_launcher=self._stop_launcher)

@@ -39,7 +39,7 @@ MESSAGES: Final[dict[str, dict[Language, str]]] = {
 # What the reference shows as text in `data` is part of the contract and reads the same in every language.
 DATA_TEXTS: Final[dict[str, str]] = {
     "workflow_created": "Workflow '{name}' created successfully",
-    "workflow_replaced": "Workflow '{name}' updated successfully",
+    "workflow_replaced": "Workflow '{name}' replaced successfully",
     "workflow_deleted": "Workflow '{name}' deleted successfully",
     "workflow_started": "Workflow '{name}' started successfully",
     "workflow_stopped": "Workflow '{name}' stopped successfully",

@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from scheduler.api.app_keys import BUS, ENGINE, LOGS, SETTINGS, STORE
+from scheduler.api.app_keys import BUS, ENGINE, LOGS, SETTINGS, STOPPING, STORE
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_choice, read_number, read_query
 from scheduler.api.shapes import status_of
@@ -99,7 +99,7 @@ class _Follow:
     ) -> None:
         self._request, self._stored, self._worker = request, stored, worker
         self._tail, self._streams = tail, streams
-        self._changed = asyncio.Event()
+        self._changed, self._stopping = asyncio.Event(), request.app[STOPPING]
         self._stream = EventStream(request)
 
     async def run(self) -> web.StreamResponse:
@@ -120,7 +120,7 @@ class _Follow:
     async def _follow_attempts(self) -> None:
         resume = self._resume_from()
         followed: str | None = None
-        while True:
+        while not self._stopping.is_set():
             self._changed.clear()
             state = self._state()
             attempt = latest_attempt(self._request, state)
@@ -165,10 +165,11 @@ class _Follow:
         return not subscription.overflowed and subscription.outcome != "closed"
 
     async def _wait_for_change(self) -> None:
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await self._changed.wait()
-        except TimeoutError:
+        waits = [asyncio.ensure_future(each.wait()) for each in (self._changed, self._stopping)]
+        done, pending = await asyncio.wait(waits, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for each in pending:
+            each.cancel()
+        if not done:
             await self._stream.send(PING)
 
     @staticmethod

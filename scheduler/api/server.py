@@ -24,33 +24,50 @@ class Server:
         self._settings = settings
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._listeners: list[asyncio.Server] = []
+        self._tcp: list[socket.socket] = []
+        self._local: list[socket.socket] = []
         self.port = settings.port
         """The TCP port, known after the start when the settings say 0."""
         self.urls: tuple[str, ...] = ()
         """What a client may put in front of /api."""
 
-    async def start(self) -> None:
-        """Listen and answer. Raises ConfigError for an unsafe address, ListenError for one that is not to be had."""
+    def listen(self) -> None:
+        """Take the addresses; who connects waits until `start`.
+
+        Raises ConfigError for an unsafe address, ListenError for one that is not to be had.
+        """
         check_listening(self._settings)
-        tcp = open_tcp(self._settings.host, self._settings.port)
+        self._tcp = open_tcp(self._settings.host, self._settings.port)
         try:
-            local = open_unix(self._settings.state_dir)
+            self._local = [open_unix(self._settings.state_dir)]
         except BaseException:
-            for sock in tcp:
-                sock.close()
+            self.close_sockets()
             raise
-        self.port = tcp[0].getsockname()[1]
-        self.urls = tuple(_url(sock) for sock in tcp)
+        self.port = self._tcp[0].getsockname()[1]
+        self.urls = tuple(_url(sock) for sock in self._tcp)
+
+    async def start(self) -> None:
+        """Answer; listens first if that has not been done."""
+        if not self._tcp:
+            self.listen()
         await self._runner.setup()
-        await self._serve(tcp, self._settings.max_connections)
-        await self._serve([local], self._settings.max_connections + _UNIX_EXTRA_CONNECTIONS)
+        await self._serve(self._tcp, self._settings.max_connections)
+        await self._serve(self._local, self._settings.max_connections + _UNIX_EXTRA_CONNECTIONS)
 
     async def stop(self) -> None:
         """Close the sockets, end the streams, let other answers finish for up to 5 s, then cut them off."""
         for listener in self._listeners:
             listener.close()
         await self._runner.cleanup()
-        remove_unix(self._settings.state_dir)
+        self.close_sockets()
+
+    def close_sockets(self) -> None:
+        """Give the addresses back."""
+        for sock in (*self._tcp, *self._local):
+            sock.close()
+        if self._local:
+            remove_unix(self._settings.state_dir)
+        self._tcp, self._local = [], []
 
     async def _serve(self, sockets: list[socket.socket], max_connections: int) -> None:
         server = self._runner.server

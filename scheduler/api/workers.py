@@ -12,6 +12,7 @@ from scheduler.api.shapes import attempt_shape, runtime_seconds, status_of, work
 from scheduler.api.workflows import answer_workers, stored_workflow
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
+from schemas.messages import data_text
 from schemas.worker_schema import worker_json_schema
 from workers.metrics import format_cpu, format_memory, format_runtime
 
@@ -64,7 +65,7 @@ async def start_worker(request: web.Request) -> web.Response:
     read_query(request)
     name, worker = request.match_info["workflow"], request.match_info["worker"]
     run = await asyncio.shield(request.app[ENGINE].start_worker(name, worker))
-    return answer(request, f"Worker '{name}/{worker}' started", run=run.id)
+    return answer(request, data_text("worker_started", workflow=name, name=worker), run=run.id)
 
 
 async def stop_worker(request: web.Request) -> web.Response:
@@ -72,7 +73,7 @@ async def stop_worker(request: web.Request) -> web.Response:
     read_query(request)
     name, worker = request.match_info["workflow"], request.match_info["worker"]
     await asyncio.shield(request.app[ENGINE].stop_worker(name, worker))
-    return answer(request, f"Worker '{name}/{worker}' stopped")
+    return answer(request, data_text("worker_stopped", workflow=name, name=worker))
 
 
 async def restart_worker(request: web.Request) -> web.Response:
@@ -80,7 +81,7 @@ async def restart_worker(request: web.Request) -> web.Response:
     read_query(request)
     name, worker = request.match_info["workflow"], request.match_info["worker"]
     await asyncio.shield(request.app[ENGINE].restart_worker(name, worker))
-    return answer(request, f"Worker '{name}/{worker}' restarted")
+    return answer(request, data_text("worker_restarted", workflow=name, name=worker))
 
 
 async def delete_worker(request: web.Request) -> web.Response:
@@ -90,7 +91,7 @@ async def delete_worker(request: web.Request) -> web.Response:
     at = utc_timestamp()
     event = await request.app[STORE].write(lambda db: workflows.delete_worker(db, stored.name, worker.name, at))
     request.app[BUS].publish([event])
-    return answer(request, f"Worker '{stored.name}/{worker.name}' deleted successfully")
+    return answer(request, data_text("worker_deleted", workflow=stored.name, name=worker.name))
 
 
 async def list_attempts(request: web.Request) -> web.Response:

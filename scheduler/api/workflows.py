@@ -16,6 +16,7 @@ from scheduler.api.shapes import graph_shape, status_of, worker_entity, workflow
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
 from schemas.graph import to_dot, to_mermaid
+from schemas.messages import data_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,7 +59,7 @@ async def create_workflow(request: web.Request) -> web.Response:
         await engine.definitions.learn(stored, workflow, graph)
 
     await asyncio.shield(create())
-    return answer(request, f"Workflow '{workflow.name}' created successfully", status=201)
+    return answer(request, data_text("workflow_created", name=workflow.name), status=201)
 
 
 async def replace_workflow(request: web.Request) -> web.Response:
@@ -71,7 +72,7 @@ async def replace_workflow(request: web.Request) -> web.Response:
     store = request.app[STORE]
     event = await store.write(lambda db: workflows.replace_workflow(db, workflow, working_dir, at))
     request.app[BUS].publish([event])
-    return answer(request, f"Workflow '{stored.name}' replaced successfully")
+    return answer(request, data_text("workflow_replaced", name=stored.name))
 
 
 def _own_dirs(request: web.Request) -> str:
@@ -84,7 +85,7 @@ async def delete_workflow(request: web.Request) -> web.Response:
     name, at = request.match_info["workflow"], utc_timestamp()
     event = await request.app[STORE].write(lambda db: workflows.delete_workflow(db, name, at))
     request.app[BUS].publish([event])
-    return answer(request, f"Workflow '{name}' deleted successfully")
+    return answer(request, data_text("workflow_deleted", name=name))
 
 
 async def validate_workflow(request: web.Request) -> web.Response:
@@ -102,7 +103,7 @@ async def start_workflow(request: web.Request) -> web.Response:
     read_query(request)
     name = request.match_info["workflow"]
     run = await asyncio.shield(request.app[ENGINE].start_workflow(name))
-    return answer(request, f"Workflow '{name}' started successfully", run=run.id)
+    return answer(request, data_text("workflow_started", name=name), run=run.id)
 
 
 async def stop_workflow(request: web.Request) -> web.Response:
@@ -110,7 +111,7 @@ async def stop_workflow(request: web.Request) -> web.Response:
     read_query(request)
     name = request.match_info["workflow"]
     await asyncio.shield(request.app[ENGINE].stop_workflow(name))
-    return answer(request, f"Workflow '{name}' stopped successfully")
+    return answer(request, data_text("workflow_stopped", name=name))
 
 
 async def restart_workflow(request: web.Request) -> web.Response:
@@ -118,7 +119,7 @@ async def restart_workflow(request: web.Request) -> web.Response:
     read_query(request)
     name = request.match_info["workflow"]
     run = await asyncio.shield(request.app[ENGINE].restart_workflow(name))
-    return answer(request, f"Workflow '{name}' restarted successfully", run=run.id)
+    return answer(request, data_text("workflow_restarted", name=name), run=run.id)
 
 
 async def list_entities(request: web.Request) -> web.Response:
@@ -176,7 +177,7 @@ async def answer_workers(
     page: Page | None,
     shape: Callable[[str, StoredWorker, WorkerState | None], dict[str, Any]],
 ) -> web.Response:
-    """The workers of the workflow that the address names, each in a shape; made in a thread, for there may be 100,000."""
+    """The workers of the workflow that the address names, each in a shape; made in a thread: there may be 100,000."""
     stored = stored_workflow(request)
 
     def read(db: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:

@@ -155,7 +155,9 @@ class _TailType(_TextType):
 @click.command(epilog="Example: wattle logs data-pipeline/fetch_data -f --tail 20")
 @click.argument("target", metavar="WORKFLOW/WORKER", type=WORKER)
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line until the worker ends.")
-@click.option("--tail", type=_TailType(), default="100", show_default=True, help="How many lines from before.")
+@click.option(
+    "--tail", metavar="N|all", type=_TailType(), default="100", show_default=True, help="How many lines from before."
+)
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only one of the two.")
 @verb
 def logs(session: Session, target: Target, follow: bool, tail: str, stream: str | None) -> None:

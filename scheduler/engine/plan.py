@@ -101,7 +101,7 @@ class Plan:
         for worker, status in ended.items():
             self.stages[worker] = Stage.ENDED
             self._statuses[worker] = status
-            for downstream in self._graph.downstream[worker] if status == "completed" else ():
+            for downstream in self._graph.downstream[worker]:
                 self._waits_for[downstream] -= 1
         effects: list[Effect] = []
         for worker, delay in resting.items():
@@ -127,7 +127,7 @@ class Plan:
 
     def on_refused(self, worker: int, reason: str) -> list[Effect]:
         """Nothing could be launched: an input is missing, a directory cannot be made."""
-        return self._fail(worker, reason)
+        return self._fail(worker, reason) if self.may_launch(worker) else []
 
     def on_started(self, worker: int) -> list[Effect]:
         """The worker's process lives."""
@@ -162,6 +162,8 @@ class Plan:
 
     def stop(self, reason: str, cause: str = "stop") -> list[Effect]:
         """Stop the run: what has not begun is cancelled now, what runs is stopped."""
+        if self.is_finished:
+            return []
         self._stopping = self._stopping or reason
         effects: list[Effect] = []
         for worker in sorted(self._members):
@@ -174,13 +176,15 @@ class Plan:
     def stop_worker(self, worker: int, reason: str) -> list[Effect]:
         """Stop one worker; what depends on it is cancelled when it has ended."""
         if self.stages[worker] in LIVE:
-            self._restarting.discard(worker)
             return self._stop_attempt(worker, reason, "stop")
         return self._cancel(worker, reason) if self.is_open(worker) else []
 
     def restart_worker(self, worker: int) -> list[Effect]:
-        """End the worker's attempt and launch another in the same run; what depends on it goes on waiting."""
-        if self.stages[worker] not in LIVE:
+        """End the worker's attempt and launch another in the same run; what depends on it goes on waiting.
+
+        Nothing follows without an attempt, or when it is being stopped or restarted already: a stop wins.
+        """
+        if self.stages[worker] not in LIVE or worker in self._stop_reasons or worker in self._restarting:
             return []
         self._restarting.add(worker)
         return [Stop(worker, "restart", "restarted by request")]
@@ -194,6 +198,7 @@ class Plan:
     def _stop_attempt(self, worker: int, reason: str, cause: str) -> list[Effect]:
         if worker in self._stop_reasons:
             return []
+        self._restarting.discard(worker)
         self._stop_reasons[worker] = reason
         return [Stop(worker, cause, reason)]
 
@@ -222,7 +227,7 @@ class Plan:
     def _fail(self, worker: int, reason: str) -> list[Effect]:
         effects = self._end(worker, "failed", reason, reason) + self._cancel_downstream(worker, "failed")
         own = self._workers[worker].fail_fast
-        if (self._fail_fast if own is None else own) and not self.is_stopping:
+        if (self._fail_fast if own is None else own) and not self.is_stopping and not self.is_finished:
             effects += self.stop(f"worker '{self._workers[worker].name}' failed and fail_fast is set", "fail_fast")
             return effects
         return effects + self._finish_if_done()

@@ -67,7 +67,7 @@ ROUTES = [
     Route("GET", "/bug", bug, "read"),
     Route("GET", "/launcher-gone", launcher_gone, "read"),
     Route("GET", "/stream", stream, "read", is_stream=True),
-    Route("GET", "/broken-stream", broken_stream, "read"),
+    Route("GET", "/broken-stream", broken_stream, "read", is_stream=True),
 ]
 
 

@@ -89,6 +89,12 @@ async def test_a_bug_is_logged_with_its_request_id_and_not_shown(
     assert vars(logged)["request_id"] == "from-me"
 
 
+async def test_the_id_in_the_message_is_the_one_in_the_header(api: RunningServer) -> None:
+    answer = await api.ask("GET", "/api/bug")
+
+    assert (answer.header("X-Request-ID") or "?") in answer.json["error"]["message"]
+
+
 async def test_an_error_in_the_middle_of_an_answer_ends_the_connection(
     api: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -135,6 +135,13 @@ async def test_streams_have_a_limit_of_their_own(tmp_path: Path) -> None:
         assert (await api.ask("GET", "/api/echo")).status == 200
 
 
+async def test_a_stream_that_ends_or_breaks_gives_its_place_back(tmp_path: Path) -> None:
+    async with serving(tmp_path, ROUTES, max_streams=1) as api:
+        statuses = [(await api.ask("GET", "/api/broken-stream")).status for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+
+
 async def test_the_send_buffer_of_a_stream_is_small(tmp_path: Path) -> None:
     """A stalled reader must hold little: the kernel takes what the buffers do, and the writer then waits."""
     sizes: list[int] = []

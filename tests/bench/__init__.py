@@ -1,0 +1,1 @@
+"""What Wattle costs on this machine beside ninja, make and xargs in the same run: `python -m tests.bench`."""
