@@ -68,11 +68,13 @@ def run(settings: Settings, *, stop_launcher: bool = False) -> int:
             return asyncio.run(Daemon(settings, notifier, stop_launcher=stop_launcher).serve())
         finally:
             os.close(lock_fd)
-    except (ConfigError, DatabaseTooNewError) as error:
+    except (ConfigError, ListenError) as error:
+        return _refuse(str(error), error.exit_code)
+    except DatabaseTooNewError as error:
         return _refuse(str(error), EX_CONFIG)
     except sqlite3.DatabaseError as error:
         return _refuse(f"the database {settings.state_dir}/wattle.db cannot be used: {error}", EX_CONFIG)
-    except (ListenError, LauncherUnavailable, StateDirTakenError) as error:
+    except (LauncherUnavailable, StateDirTakenError) as error:
         return _refuse(str(error), EX_TEMPFAIL)
     except OSError as error:
         return _refuse(f"the state directory {settings.state_dir} cannot be used: {error}", EX_CONFIG)

@@ -19,7 +19,7 @@ _UNIX_PATH_MAX: Final = 107
 class ListenError(Exception):
     """The API cannot listen where it should; the text says where, why and what to do."""
 
-    exit_code: Final = 69
+    exit_code: Final = 75
 
 
 def open_tcp(host: str, port: int) -> list[socket.socket]:

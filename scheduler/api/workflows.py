@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import yaml
 from aiohttp import web
 
 from scheduler.api.app_keys import BUS, ENGINE, SETTINGS, STORE
@@ -13,6 +12,7 @@ from scheduler.api.definitions import read_definition
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_choice, read_page, read_query, read_status
 from scheduler.api.shapes import graph_shape, status_of, worker_entity, workflow_shape
+from scheduler.api.strict_yaml import dump_yaml
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
 from schemas.graph import to_dot, to_mermaid
@@ -138,13 +138,9 @@ async def get_definition(request: web.Request) -> web.Response:
     rows = await store.read_many(lambda db: workflows.get_workers(db, stored.id))
     definition = workflows.definition_of(stored, rows)
     if wanted == "yaml" or (wanted is None and "application/yaml" in request.headers.get("Accept", "")):
-        text = await asyncio.to_thread(_to_yaml, definition)
+        text = await asyncio.to_thread(dump_yaml, definition)
         return web.Response(text=text, content_type="application/yaml")
     return answer(request, definition)
-
-
-def _to_yaml(definition: dict[str, object]) -> str:
-    return str(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True))
 
 
 async def get_graph(request: web.Request) -> web.Response:

@@ -101,7 +101,7 @@ class Plan:
         for worker, status in ended.items():
             self.stages[worker] = Stage.ENDED
             self._statuses[worker] = status
-            for downstream in self._graph.downstream[worker]:
+            for downstream in self._graph.downstream[worker] if status == "completed" else ():
                 self._waits_for[downstream] -= 1
         effects: list[Effect] = []
         for worker, delay in resting.items():

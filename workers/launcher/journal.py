@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import zlib
@@ -25,7 +26,7 @@ def decode(data: bytes) -> tuple[list[str], int]:
     while True:
         end = data.find(b"\n", offset)
         line = data[offset:end]
-        if end < 0 or len(line) < 10 or line[:8] != b"%08x" % zlib.crc32(line[9:]):
+        if end < 0 or len(line) < 10 or line[:9] != b"%08x " % zlib.crc32(line[9:]):
             return records, offset
         records.append(line[9:].decode())
         offset = end + 1
@@ -79,18 +80,27 @@ class Journal:
 
     def compact(self, texts: list[str]) -> None:
         """Replace the file by these records (fsync, then rename): a crash leaves the old or the new, no mixture."""
-        temporary = self._name + ".new"
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=self._directory_fd)
         data = b"".join(map(encode, texts))
         try:
-            os.posix_fallocate(fd, 0, len(data) + STEP_BYTES)
-            os.pwrite(fd, data, 0)
-            os.fsync(fd)
-            os.rename(temporary, self._name, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
-            os.fsync(self._directory_fd)
+            fd = self._write_and_rename(data)
         except OSError:
-            os.close(fd)  # no room for a second copy: the long one goes on
-            return
+            return  # no room for a second copy: the long one goes on
+        with contextlib.suppress(OSError):  # the new one is in place, and only a power cut could bring the old one back
+            os.fsync(self._directory_fd)
         os.close(self._fd)
         self._fd, self._offset, self._allocated = fd, len(data), len(data) + STEP_BYTES
+
+    def _write_and_rename(self, data: bytes) -> int:
+        temporary = self._name + ".new"
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o600, dir_fd=self._directory_fd)
+        try:
+            os.posix_fallocate(fd, 0, len(data) + STEP_BYTES)
+            if os.pwrite(fd, data, 0) != len(data):
+                raise OSError(errno.ENOSPC, "short write to the journal")
+            os.fsync(fd)
+            os.rename(temporary, self._name, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd

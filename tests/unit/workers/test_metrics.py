@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -62,11 +63,17 @@ def start() -> Iterator[Start]:
     yield start
     for leader in leaders:
         for pid in descendants(leader.pid, read_process_table()) | {leader.pid}:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        leader.communicate()
+            kill(pid)
+        # not communicate(): a stray child would keep the pipe open
+        for pipe in (leader.stdin, leader.stdout):
+            assert pipe
+            pipe.close()
+        leader.wait()
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def running(sampler: ProcessTreeSampler, leader_pid: int) -> int:
@@ -205,11 +212,13 @@ async def test_a_daemonised_child_counts_on_once_it_was_seen(start: Start) -> No
         return {pid for pid in descendants(leader.pid, table) if table[pid].session != leader.pid}
 
     (child,) = await wait_until(daemonised, on_timeout="the child has a session of its own")
-    sampler.sample({"a": leader.pid})
-    os.killpg(leader.pid, signal.SIGKILL)
-    leader.wait()
-    assert sampler.sample({"a": leader.pid})["a"].processes == 1
-    os.kill(child, signal.SIGKILL)
+    try:
+        sampler.sample({"a": leader.pid})
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+        await wait_until(lambda: running(sampler, leader.pid) == 1, on_timeout="only the child is left")
+    finally:
+        kill(child)
     await wait_until(lambda: not running(sampler, leader.pid), on_timeout="nothing is left")
 
 

@@ -39,7 +39,7 @@ def test_a_port_in_use_is_a_sentence() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ListenError, match=rf"^Cannot listen on 127.0.0.1:{port}: the port is in use") as refused:
             open_tcp("127.0.0.1", port)
-    assert refused.value.exit_code == 69
+    assert refused.value.exit_code == 75
 
 
 def failing_server(monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily, *codes: int) -> list[int]:
