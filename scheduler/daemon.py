@@ -37,7 +37,7 @@ from workers.local import LocalExecutor
 from workers.logs import LogHub
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from aiohttp import web
 
@@ -47,6 +47,7 @@ EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 0, 70, 75, 78
 SWITCH_SECONDS: Final = 0.0005
 GC_THRESHOLD: Final = 10_000
 GUARD_SECONDS: Final = 2.0
+GO_ON_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 10.0
 PROBE_SECONDS: Final = 5.0
 SECOND_INTERRUPT_SECONDS: Final = 3.0
@@ -96,6 +97,16 @@ def keep_the_loop_quick() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
+async def go_on(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that the runs do not depend on; what goes wrong in it is logged, and it begins again."""
+    while True:
+        try:
+            await loop()
+        except Exception:  # metrics or log links are no reason to end the daemon
+            log.exception("a background loop failed and begins again")
+        await asyncio.sleep(GO_ON_SECONDS)
 
 
 class StateDirTakenError(Exception):
@@ -178,14 +189,11 @@ class Daemon:
         stack.callback(self._server.close_sockets)
         await engine.start()
         stack.push_async_callback(self._close_executor, executor)
-        for name, loop in (
-            ("pump", engine.pump.run()),
-            ("sampler", sampler.run()),
-            ("log-linker", linker.run()),
-            ("disk-guard", self._guard_disk(guard, store)),
-            ("heartbeat", self._beat(store, executor)),
-        ):
-            self._run_loop(stack, name, loop)
+        self._run_loop(stack, "pump", engine.pump.run())
+        self._run_loop(stack, "sampler", go_on(sampler.run))
+        self._run_loop(stack, "log-linker", go_on(linker.run))
+        self._run_loop(stack, "disk-guard", go_on(lambda: self._guard_disk(guard, store)))
+        self._run_loop(stack, "heartbeat", go_on(lambda: self._beat(store, executor)))
         await self._server.start()
         stack.push_async_callback(self._server.stop)
         stack.callback(hub.close)
@@ -241,8 +249,11 @@ class Daemon:
         watchdog = self._notifier.watchdog_timeout_seconds
         while True:
             await asyncio.sleep(min(HEARTBEAT_SECONDS, watchdog / 3) if watchdog else HEARTBEAT_SECONDS)
-            async with asyncio.timeout(PROBE_SECONDS):
-                await store.write(lambda _: None)
+            try:
+                await asyncio.wait_for(store.write(lambda _: None), PROBE_SECONDS)
+            except TimeoutError:
+                log.warning("the store did not take a write within %g s", PROBE_SECONDS)
+                continue
             if await executor.ping(PROBE_SECONDS):
                 self._notifier.alive()
             else:

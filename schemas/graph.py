@@ -117,7 +117,7 @@ def _levels(order: Sequence[int], downstream: Sequence[Sequence[int]]) -> tuple[
     for index in order:
         for other in downstream[index]:
             level[other] = max(level[other], level[index] + 1)
-    levels: list[list[int]] = [[] for _ in range(max(level) + 1)]
+    levels: list[list[int]] = [[] for _ in range(max(level, default=-1) + 1)]
     for index, each in enumerate(level):
         levels[each].append(index)
     return tuple(map(tuple, levels))

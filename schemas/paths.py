@@ -1,14 +1,8 @@
-"""Where a worker works and where its files are: text to absolute path, without touching the disk."""
+"""What a path from outside must be, and its absolute form, without touching the disk."""
 
 import posixpath
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from schemas.names import split_reference
 from schemas.text import quote
-
-if TYPE_CHECKING:
-    from schemas.workflow import Worker
 
 # What Linux takes; longer ones fail only when the worker starts.
 MAX_PATH_BYTES = 4095
@@ -41,32 +35,9 @@ def resolve_path(path: str, working_dir: str) -> str:
     return "/" + posixpath.normpath(whole).lstrip("/")
 
 
-def resolve_dir(worker: "Worker", workflow_dir: str) -> str:
-    """The absolute working directory of `worker`; `workflow_dir` is the workflow's, absolute."""
-    return resolve_path(worker.working_dir or ".", workflow_dir)
-
-
 def log_dir(worker_name: str, working_dir: str) -> str:
     """The directory in which a person tails `stdout.log` and `stderr.log` of a worker with this `working_dir`."""
     return resolve_path(worker_name, working_dir)
-
-
-def resolve_outputs(worker: "Worker", working_dir: str) -> dict[str, str]:
-    """Absolute, normalised path of every declared output, by output name; `working_dir` is the worker's."""
-    return {name: resolve_path(path, working_dir) for name, path in (worker.outputs or {}).items()}
-
-
-def resolve_inputs(worker: "Worker", working_dir: str, outputs: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Absolute, normalised path of every input, by input name; `working_dir` is the worker's.
-
-    `outputs` holds `resolve_outputs` of the workers by worker name. KeyError for a reference that does not
-    resolve, which `build_graph` has reported before.
-    """
-    paths = {}
-    for name, value in (worker.inputs or {}).items():
-        reference = split_reference(value)
-        paths[name] = outputs[reference[0]][reference[1]] if reference else resolve_path(value, working_dir)
-    return paths
 
 
 def _check_path_length(text: str) -> None:

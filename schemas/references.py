@@ -1,8 +1,9 @@
 """Finds who waits for whom: resolves inputs, output paths and `after` of a workflow's workers by name."""
 
 from schemas.errors import DependencyValidationFailed, ValidationFailed
+from schemas.locations import resolve_dir, resolve_outputs
 from schemas.names import nearest, split_reference
-from schemas.paths import log_dir, resolve_dir, resolve_outputs, resolve_path
+from schemas.paths import log_dir, resolve_path
 from schemas.problems import Problems, format_path
 from schemas.text import quote
 from schemas.workflow import Worker, Workflow

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tests.bench import host, latency, memory, report, streams, throughput
 from tests.bench.place import Bench
@@ -35,25 +36,39 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
 }
 
 
+INTERRUPTED = 130
+
+
 def main() -> int:
     """Run what was asked for, in the order of the table."""
     wishes = _parse_arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     root = Path(tempfile.mkdtemp(prefix="wattle-bench-", dir=wishes.dir)).resolve()
+    rows: list[Row] = []
+    code = 0
     try:
-        facts = host.facts(root)
-        print(host.describe(facts), flush=True)
-        if wishes.quick:
-            print("QUICK: small sizes that show whether the bench works. The bars are not meant for them.", flush=True)
-        bench = Bench(root, wishes.quick)
-        rows = [row for name in MEASURES if name in wishes.names for row in _measure(name, bench)]
+        facts = _say_where(root, wishes.quick)
+        for name in wishes.names:
+            rows += _measure(name, Bench(root / name, wishes.quick))
+        print(host.describe_after(facts, root))
+    except KeyboardInterrupt:
+        print("\nInterrupted; this is what was measured until then.", file=sys.stderr)
+        code = INTERRUPTED
     finally:
         shutil.rmtree(root, ignore_errors=True)
     print(f"\n{report.table(rows)}\n\n{report.summary(rows)}")
-    if wishes.json:
+    if wishes.json and code == 0:
         wishes.json.write_text(json.dumps(report.as_json(facts, rows), indent=1) + "\n")
-    return int(any(row.met == "VOID" for row in rows))
+    return code or int(any(row.met == "VOID" for row in rows))
+
+
+def _say_where(root: Path, quick: bool) -> dict[str, Any]:
+    facts = host.facts(root)
+    print(host.describe(facts), flush=True)
+    if quick:
+        print("QUICK: small sizes that show whether the bench works. The bars are not meant for them.", flush=True)
+    return facts
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -65,12 +80,13 @@ def _parse_arguments() -> argparse.Namespace:
     wishes = parser.parse_args()
     if unknown := [name for name in wishes.names if name not in MEASURES]:
         parser.error(f"there is no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
-    wishes.names = wishes.names or list(MEASURES)
+    wishes.names = [name for name in MEASURES if name in wishes.names or not wishes.names]
     return wishes
 
 
 def _measure(name: str, bench: Bench) -> list[Row]:
     print(f"{name} ...", file=sys.stderr, flush=True)
+    bench.root.mkdir()
     begin = time.monotonic()
     try:
         return MEASURES[name](bench)

@@ -4,12 +4,17 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench.place import AT_ONCE
 
 BUSY_LOAD = 0.5
+# For up to a minute after a tree was deleted, by anybody, a file costs twenty times as much on an ext4 without journal.
+SLOW_FILE_US = 100.0
+PROBED_FILES = 200
 MEMORY_BACKED = ("tmpfs", "ramfs")
 
 
@@ -23,6 +28,7 @@ def facts(place: Path) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "filesystem": filesystem_of(place),
+        "file_us": file_creation_us(place / "probe-before"),
         "at_once": AT_ONCE,
         "ninja": _version("ninja"),
         "make": _version("make"),
@@ -33,16 +39,36 @@ def facts(place: Path) -> dict[str, Any]:
 def describe(host: dict[str, Any]) -> str:
     """The facts in a few lines, with what makes the numbers worth less."""
     load = " ".join(f"{value:.2f}" for value in host["load_before"])
+    disk = f"{host['filesystem']}, where creating a file takes {host['file_us']:.0f} us"
     lines = [
         f"{host['cores']} cores ({host['cpu']}), {host['memory']}, load before {load}",
-        f"Linux {host['kernel']}, Python {host['python']}, {host['filesystem']}; {AT_ONCE} commands at once",
+        f"Linux {host['kernel']}, Python {host['python']}, {disk}; {AT_ONCE} commands at once",
         f"ninja {host['ninja']}; {host['make']}; {host['xargs']}",
     ]
     if host["load_before"][0] > BUSY_LOAD:
         lines.append("CAUTION: others use this machine; believe ratios rather than times, and neither very much.")
+    if host["file_us"] > SLOW_FILE_US:
+        lines.append("CAUTION: creating files is slow just now; if something large was deleted, wait a minute.")
     if host["filesystem"].split()[0] in MEMORY_BACKED:
         lines.append("CAUTION: this file system is memory, where durable writes cost nothing; use --dir.")
     return "\n".join(lines)
+
+
+def file_creation_us(directory: Path) -> float:
+    """Median microseconds to create an empty file in a new directory: what a log file costs, twice an attempt."""
+    directory.mkdir()
+    taken = []
+    for number in range(PROBED_FILES):
+        begin = time.perf_counter()
+        os.close(os.open(directory / str(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        taken.append((time.perf_counter() - begin) * 1e6)
+    return median(taken)
+
+
+def describe_after(host: dict[str, Any], place: Path) -> str:
+    """What has changed since the facts were taken."""
+    host["load_after"], host["file_us_after"] = os.getloadavg(), file_creation_us(place / "probe-after")
+    return f"After it: load {host['load_after'][0]:.2f}, creating a file takes {host['file_us_after']:.0f} us"
 
 
 def filesystem_of(place: Path) -> str:

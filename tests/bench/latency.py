@@ -55,7 +55,9 @@ def measure_large(bench: Bench) -> list[Row]:
     samples = {"seconds": created}
     return [
         against_bar(title, median(created), CREATE_BAR_SECONDS, "s", note=note, samples=samples),
-        _start_row(f"the same among {count:,} ready workers, p50 of {len(taken)}", taken, START_LARGE_BAR_MS),
+        _start_row(
+            f"start to first process among {count:,} ready workers, p50 of {len(taken)}", taken, START_LARGE_BAR_MS
+        ),
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-Met = Literal["yes", "MISSED", "VOID", "-"]
+Met = Literal["yes", "MISSED", "VOID", "absent", "-"]
 HEAD = ("measure", "Wattle", "rival", "ratio or bar", "met?")
 
 
@@ -39,12 +39,13 @@ def spread(samples: Sequence[float], unit: str, scale: float = 1.0) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """`1.83 s`, with three digits that mean something."""
+    """`1.83 s`."""
     return f"{_number(value)} {unit}"
 
 
 def _number(value: float) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    """With three digits that mean something."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     return f"{value:,.{digits}f}"
 
 
@@ -96,7 +97,10 @@ def summary(rows: Sequence[Row]) -> str:
     """How many bars were met, and by name those that were not."""
     judged = [row for row in rows if row.met != "-"]
     lines = [f"{sum(row.met == 'yes' for row in judged)} of {len(judged)} bars met."]
-    lines += [f"{row.met}: {row.measure}: {row.wattle} {row.verdict}".rstrip() for row in judged if row.met != "yes"]
+    for row in judged:
+        if row.met != "yes":
+            said = row.note if row.met == "VOID" else f"{row.wattle or row.rival}, {row.verdict}"
+            lines.append(f"{row.met}: {row.measure}: {said}")
     return "\n".join(lines)
 
 

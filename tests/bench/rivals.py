@@ -1,6 +1,7 @@
 """The programs beside which Wattle is measured: the same commands, in a new directory, checked as ours are."""
 
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -44,11 +45,10 @@ class Rival:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_RIVALS}
         with (place / "stdin").open() as given, (place / "stdout").open("w") as said:
             begin = time.perf_counter()
-            ended = subprocess.run(
-                self.argv, cwd=place, stdin=given, stdout=said, env=environment, timeout=TIMEOUT_SECONDS, check=False
-            )
+            process = subprocess.Popen(self.argv, cwd=place, stdin=given, stdout=said, env=environment)
+            exit_code = _wait(process)
             seconds = time.perf_counter() - begin
-        self._check(dag, place, ended.returncode)
+        self._check(dag, place, exit_code)
         return seconds
 
     def _check(self, dag: Dag, place: Path, exit_code: int) -> None:
@@ -57,6 +57,19 @@ class Rival:
         if self.count is not None and (ran := self.count(place)) != len(dag):
             raise VoidError(f"{self.name} ran {ran} of {len(dag)} commands")
         check_outputs(dag, place, self.name)
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """Its exit code, at once when it has ended: `wait(timeout=...)` looks only every 50 ms, which a rival would pay."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        if not select.select([pidfd], [], [], TIMEOUT_SECONDS)[0]:
+            raise VoidError(f"process {process.pid} did not end within {TIMEOUT_SECONDS:g} s")
+        return process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(pidfd)
 
 
 def check_outputs(dag: Dag, place: Path, who: str) -> None:

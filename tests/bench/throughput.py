@@ -40,7 +40,7 @@ def measure_chain(bench: Bench) -> list[Row]:
     ours, theirs = _rounds(bench, dag, (NINJA, MAKE), bench.pick(5, 2))
     links = [run.wall_seconds * 1000 / len(dag) for run in ours]
     title = f"chain of {len(dag)}, joined by files"
-    beside = {rival.name: [each * 1000 / len(dag) for each in walls] for rival, walls in theirs.items()}
+    beside = {rival.name: [each * 1000 / len(dag) for each in walls] for rival, walls in theirs.items() if walls}
     said = ", ".join(f"{name} {amount(median(each), 'ms')}" for name, each in beside.items())
     samples = {"wattle_ms": links, **{f"{name}_ms": each for name, each in beside.items()}}
     row = against_bar(title + ", a link", median(links), LINK_BAR_MS, "ms", rival=said, samples=samples)
@@ -79,7 +79,7 @@ def _compare(title: str, ours: list[TimedRun], theirs: Walls, bar: RatioBar) -> 
 
 def _absent(title: str, theirs: Walls) -> list[Row]:
     return [
-        Row(title, "", rival.name, f"not installed: {rival.how_to_install}")
+        Row(title, "", rival.name, f"not installed: {rival.how_to_install}", "absent" if rival is NINJA else "-")
         for rival, seconds in theirs.items()
         if not seconds
     ]

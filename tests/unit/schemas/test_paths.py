@@ -6,12 +6,8 @@ from schemas.paths import (
     check_absolute_path,
     check_path,
     log_dir,
-    resolve_dir,
-    resolve_inputs,
-    resolve_outputs,
     resolve_path,
 )
-from schemas.workflow import Worker
 
 
 @pytest.mark.parametrize(
@@ -32,26 +28,8 @@ def test_a_path_is_absolute_and_normalised(path: str, resolved: str) -> None:
     assert resolve_path(path, "/w") == resolved
 
 
-@pytest.mark.parametrize(
-    ("given", "resolved"), [(None, "/flow"), ("/else/where", "/else/where"), ("sub/x", "/flow/sub/x"), ("..", "/")]
-)
-def test_the_directory_of_a_worker(given: str | None, resolved: str) -> None:
-    assert resolve_dir(Worker(name="a", command="true", working_dir=given), "/flow/") == resolved
-
-
 def test_logs_are_in_a_directory_named_after_the_worker() -> None:
     assert log_dir("greet", "/flow") == "/flow/greet"
-
-
-def test_inputs_and_outputs_become_absolute() -> None:
-    worker = Worker(name="b", command="true", inputs={"x": "a/raw", "y": "./dir/file"}, outputs={"sum": "out/sum.txt"})
-    assert resolve_outputs(worker, "/flow") == {"sum": "/flow/out/sum.txt"}
-    assert resolve_inputs(worker, "/flow", {"a": {"raw": "/tmp/raw.json"}}) == {
-        "x": "/tmp/raw.json",
-        "y": "/flow/dir/file",
-    }
-    bare = Worker(name="c", command="true")
-    assert resolve_outputs(bare, "/flow") == resolve_inputs(bare, "/flow", {}) == {}
 
 
 @pytest.mark.parametrize(
