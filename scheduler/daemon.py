@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from schemas.events import Event
+    from scheduler.engine.runner import Attempt
 
 EX_OK, EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG = 0, 70, 75, 78
 SWITCH_SECONDS: Final = 0.0005
@@ -158,7 +158,8 @@ class Daemon:
             log.info("serving %s, state in %s", " and ".join(self._server.urls), self._settings.state_dir)
             await self._stop.wait()
             self._notifier.stopping()
-            self._say_what_lives_on()
+            if not self._interrupts:
+                self._say_what_lives_on()
         return self._exit_code
 
     async def _build(self, stack: AsyncExitStack) -> None:
@@ -175,7 +176,12 @@ class Daemon:
         hub = LogHub(frame_line, inotify)
         sampler = Sampler(engine.running_attempts, settings.log_max_bytes)
         linker = LogLinker(engine.window)
-        bus.listen(lambda event: self._on_event(event, sampler, linker))
+
+        def on_started(attempt: Attempt) -> None:
+            sampler.note(attempt)
+            linker.note(attempt)
+
+        engine.pump.on_started = on_started
         values: dict[web.AppKey[Any], object] = {
             STORE: store,
             ENGINE: engine,
@@ -223,14 +229,6 @@ class Daemon:
         logging.shutdown()
         os._exit(EX_SOFTWARE)
 
-    def _on_event(self, event: Event, sampler: Sampler, linker: LogLinker) -> None:
-        if event.type != "worker.started" or event.attempt_id is None:
-            return
-        sampler.note()
-        attempt = self._engine.find_started(event.attempt_id)
-        if attempt is not None:
-            linker.note(attempt)
-
     # -- loops ------------------------------------------------------------------------------------
 
     async def _guard_disk(self, guard: DiskGuard, store: Database) -> None:
@@ -265,10 +263,11 @@ class Daemon:
         """Ctrl-C: the first says what lives on and leaves soon; the second, within three seconds, stops the workers."""
         self._interrupts += 1
         running = len(self._engine.running_attempts())
+        if self._interrupts == 1:
+            self._say_what_lives_on()
         if not running or not sys.stdin.isatty():
             self._stop.set()
         elif self._interrupts == 1:
-            self._say_what_lives_on()
             print(f"Press Ctrl-C again within {SECOND_INTERRUPT_SECONDS:g} s to stop them.", file=sys.stderr)  # noqa: T201
             asyncio.get_running_loop().call_later(SECOND_INTERRUPT_SECONDS, self._leave_unless_stopping)
         elif self._interrupts == 2:

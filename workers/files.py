@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LISTED_NEIGHBOURS = 5
 ABSENT = "absent"
+CAPTURED_AFTER_NS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def make_ready(files: WorkerFiles, version_from_stdout: str | None = None) -> Re
     """
     try:
         os.makedirs(files.working_dir, exist_ok=True)
+    except FileExistsError:
+        return Ready(error=f"working directory '{files.working_dir}' cannot be made: a file of that name is there")
     except OSError as error:
         return Ready(error=f"working directory '{files.working_dir}' cannot be made: {error.strerror}")
     try:
@@ -110,6 +113,8 @@ def collect(files: WorkerFiles, stdout_to: str | None, stdout_log: str, started_
             if error is not None:
                 return Collected(error=error)
             source = "stdout"
+        elif version == captured_version(stdout_log):  # by a daemon that died before it could say so
+            source = "stdout"
     facts: list[OutputFact] = []
     missing: dict[str, str] = {}
     for name, path in files.outputs.items():
@@ -122,11 +127,15 @@ def collect(files: WorkerFiles, stdout_to: str | None, stdout_log: str, started_
 
 
 def capture_stdout(stdout_log: str, path: str) -> str | None:
-    """Copy a log to an output, by a temporary name and a rename; returns a problem in words or None."""
+    """Copy a log to an output, by a temporary name and a rename; returns a problem in words or None.
+
+    The copy gets a time by which it is known again after a crash, see `captured_version`.
+    """
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.wattle-part")
     try:
         with open(stdout_log, "rb") as log:
-            size = os.fstat(log.fileno()).st_size
+            times = os.fstat(log.fileno())
+            size = times.st_size
             if size and os.lseek(log.fileno(), 0, os.SEEK_HOLE) < size:
                 return (
                     f"standard output was to become '{path}', but it passed the log size cap and part of it was"
@@ -135,12 +144,22 @@ def capture_stdout(stdout_log: str, path: str) -> str | None:
             log.seek(0)
             with open(temporary, "wb") as copy:
                 shutil.copyfileobj(log, copy, 1 << 20)
+            os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns + CAPTURED_AFTER_NS))
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         return f"standard output could not become '{path}': {error.strerror}"
     return None
+
+
+def captured_version(stdout_log: str) -> str | None:
+    """The version of our own copy of a log: as long, a nanosecond younger; no other writer would leave such a file."""
+    try:
+        log = os.stat(stdout_log)
+    except OSError:
+        return None
+    return f"{log.st_size}:{log.st_mtime_ns + CAPTURED_AFTER_NS}"
 
 
 def explain_missing(missing: Mapping[str, str], started_at_ms: int) -> str:

@@ -147,7 +147,7 @@ class LauncherClient:
         parts: list[bytes] = []
         size = 0
         while len(parts) < len(self._outbox) and size < PACKET_BYTES:
-            encoded = orjson.dumps(self._outbox[len(parts)])
+            encoded = _encode(self._outbox[len(parts)])
             if parts and size + len(encoded) > LARGE_BYTES:
                 break
             parts.append(encoded)
@@ -230,3 +230,11 @@ class LauncherClient:
             if self._process is not None:
                 self._process.poll()
             await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
+def _encode(operation: list[Any]) -> bytes:
+    """JSON; the slow way for texts of an environment whose bytes are no UTF-8, which orjson refuses."""
+    try:
+        return orjson.dumps(operation)
+    except orjson.JSONEncodeError:
+        return json.dumps(operation).encode()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RECONNECT_PAUSE_SECONDS = 0.5
 CONNECT_TRIES = 5
+HELLO_SECONDS = 10.0
 PASSED_TO_LAUNCHER = ("WATTLE_LAUNCHER_FAILPOINT",)
 
 log = logging.getLogger("wattle.launcher")
@@ -55,7 +56,11 @@ class LocalExecutor:
         for _ in range(CONNECT_TRIES):
             self._hello = asyncio.get_running_loop().create_future()
             await self._client.connect()
-            hello = await self._hello
+            try:
+                hello = await asyncio.wait_for(self._hello, HELLO_SECONDS)
+            except TimeoutError:
+                self._client.close()
+                raise LauncherUnavailable(f"the launcher does not answer within {HELLO_SECONDS:g} s") from None
             if hello is not None:
                 return hello
         raise LauncherUnavailable("every launcher hung up at once; see launcher.log in the state directory")
@@ -152,14 +157,13 @@ class LocalExecutor:
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
-        while True:
+        while not self._client.is_connected:  # one that hung up together with its hello is gone again by now
             try:
                 self._open(await self._connect())
             except (LauncherUnavailable, OSError) as error:
+                self._client.close()
                 log.warning("no launcher: %s", error)
                 await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
-            else:
-                return
 
 
 def read_report(message: dict[str, Any]) -> Report:

@@ -22,6 +22,9 @@ PARTIAL_SECONDS: Final = 0.2
 CROWD: Final = 8
 REST_PER_FOLLOWER_SECONDS: Final = 25e-6
 LONGEST_REST_SECONDS: Final = 0.005
+PATIENCE_SECONDS: Final = 0.25
+"""How long a burst is held back for followers that are slower than the reader, before they may overflow."""
+PATIENCE_STEP_SECONDS: Final = 0.002
 
 
 class ChunkSize:
@@ -34,7 +37,7 @@ class ChunkSize:
     def __init__(self, lines: int, most_bytes: int) -> None:
         self._lines = lines
         self._most = most_bytes
-        self.bytes = min(32 * 1024, most_bytes)
+        self.bytes = min(16 * 1024, most_bytes)
 
     def learn(self, lines: int) -> None:
         """Adapts to a chunk that held `lines` lines."""
@@ -59,6 +62,10 @@ class Follower(Protocol):
     """What the reader needs of a follower."""
 
     streams: frozenset[Stream]
+
+    @property
+    def crowded(self) -> bool:
+        """Its queue fills: it is slower than the reader just now."""
 
     def push(self, chunk: bytes) -> None:
         """Take a chunk of frames, or overflow and leave."""
@@ -122,7 +129,9 @@ class LogFeed:
         self._live: dict[Stream, LiveFile] = {}
         self._offsets: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
         self._ends: dict[Stream, int] | None = None
-        self._chunk = ChunkSize(lines=1000, most_bytes=128 * 1024)
+        self._chunk = ChunkSize(lines=1000, most_bytes=64 * 1024)
+        self._unread = False
+        self._patient_since: float | None = None
         self._pump_handle: asyncio.Handle | None = None
         self._partial_handle: asyncio.TimerHandle | None = None
 
@@ -155,7 +164,7 @@ class LogFeed:
                 self._live[stream] = LiveFile(self.logs.path(stream), splitters[stream], self._loop.time())
                 self._offsets[stream] = splitters[stream].position
         self._joined.append(follower)
-        # an inode that changed before the file was opened here told nobody
+        # what was handed over unfinished has to be shown some time, and what came in between read
         self.wake()
 
     def leave(self, follower: Follower) -> None:
@@ -190,19 +199,34 @@ class LogFeed:
 
     def _on_pump(self) -> None:
         self._pump_handle = None
+        if self._unread and self._hold_back():
+            self._pump_handle = self._loop.call_later(PATIENCE_STEP_SECONDS, self._on_pump)
+            return
         try:
-            unread = self._pump()
+            self._unread = self._pump()
         except OSError as error:
             self._end_all(error)
             return
-        if unread:
+        if self._unread:
             # not at once: what others have to do comes in between
             self._pump_handle = self._loop.call_soon(self._on_pump)
-        elif self._ends is not None:
+            return
+        self._patient_since = None
+        if self._ends is not None:
             self._deliver({stream: live.splitter.finish() for stream, live in self._live.items()})
             self._end_all()
         else:
             self._arm_partial()
+
+    def _hold_back(self) -> bool:
+        """Whether a burst should wait for a slow follower: a second of printing must not throw everybody out."""
+        if not any(follower.crowded for follower in self._joined):
+            self._patient_since = None
+            return False
+        now = self._loop.time()
+        if self._patient_since is None:
+            self._patient_since = now
+        return now - self._patient_since < PATIENCE_SECONDS
 
     def _pump(self) -> bool:
         """Reads a chunk of each file for everybody; True if there may be more to read."""

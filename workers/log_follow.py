@@ -237,6 +237,11 @@ class LogSubscription:
 
     # ---- what the feed and the hub call ----------------------------------------------------------------
 
+    @property
+    def crowded(self) -> bool:
+        """The queue fills: what was handed out is not taken as fast."""
+        return self._queued_bytes > QUEUE_BYTES // 4
+
     def push(self, chunk: bytes) -> None:
         """Takes a chunk of frames; too many waiting, and the follower overflows and leaves."""
         full = len(self._queue) >= QUEUE_CHUNKS or self._queued_bytes + len(chunk) > QUEUE_BYTES

@@ -70,11 +70,19 @@ def read_process_table() -> dict[int, ProcessRow]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    table[int(name)] = parse_stat(file.read())
+                table[int(name)] = parse_stat(_read_stat(f"/proc/{name}/stat"))
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return table
+
+
+def _read_stat(path: str) -> bytes:
+    # plain calls: `open` takes half as long again, for each process of the machine
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
 
 
 def parse_stat(stat: bytes) -> ProcessRow:

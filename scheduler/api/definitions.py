@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler.api.app_keys import SETTINGS
 from scheduler.api.body import read_document
 from scheduler.store.ulid import new_ulid
-from schemas.errors import ValidationFailed
+from schemas.errors import InvalidRequest, ValidationFailed
 from schemas.graph import Graph, build_graph
 from schemas.workflow import Workflow, parse_workflow
 
@@ -27,7 +27,9 @@ async def read_definition(
     a workflow without `working_dir` has already.
     """
     document = await read_document(request, limit_bytes=request.app[SETTINGS].max_body_bytes)
-    if name is not None and isinstance(document, dict):
+    if not isinstance(document, dict):
+        raise InvalidRequest(reason="the body must be an object with the fields name, working_dir, fail_fast, workers")
+    if name is not None:
         given = document.setdefault("name", name)
         if given != name:
             problem = f"is '{given}', but the address names '{name}'; a workflow cannot be renamed"
@@ -38,8 +40,8 @@ async def read_definition(
     return _check(document, own_dir)
 
 
-def _is_large(document: Any) -> bool:
-    workers = document.get("workers") if isinstance(document, dict) else None
+def _is_large(document: dict[str, Any]) -> bool:
+    workers = document.get("workers")
     return isinstance(workers, list) and len(workers) > THREAD_ABOVE_WORKERS
 
 

@@ -74,7 +74,7 @@ async def stream_logs(request: web.Request) -> web.StreamResponse:
     """The backlog, then every line as it is written, until the worker has ended; then `event: end`."""
     query = read_query(request, "tail", "stream")
     tail: int | Literal["all"] = (
-        "all" if query.get("tail") == "all" else _default(read_number(query, "tail", 0, MAX_LINES))
+        "all" if query.get("tail") == "all" else _default(read_number(query, "tail", 0, MAX_LINES, or_word="all"))
     )
     stream = read_choice(query, "stream", STREAMS)
     stored, worker, _ = stored_worker(request)
@@ -119,21 +119,34 @@ class _Follow:
 
     async def _follow_attempts(self) -> None:
         resume = self._resume_from()
-        followed: str | None = None
+        followed: StoredAttempt | None = None
         while not self._stopping.is_set():
             self._changed.clear()
             state = self._state()
-            attempt = latest_attempt(self._request, state)
-            if attempt is not None and attempt.id != followed:
-                followed = attempt.id
+            latest = latest_attempt(self._request, state)
+            attempt = self._after(followed) if followed is not None else self._first(latest, resume)
+            if attempt is not None:
+                followed = attempt
                 if not await self._follow(attempt, resume):
                     return
                 self._tail, resume = "all", None
             elif self._request.app[ENGINE].is_open(self._stored.id, self._worker.name):
                 await self._wait_for_change()
             else:
-                await self._stream.send(frame(self._end(state, attempt), event="end"))
+                await self._stream.send(frame(self._end(state, latest), event="end"))
                 return
+
+    def _first(self, latest: StoredAttempt | None, resume: tuple[str, int, int] | None) -> StoredAttempt | None:
+        """The latest attempt; in the same run, the earlier one in which the client broke off: it lacks the rest."""
+        if latest is None or resume is None:
+            return latest
+        begun = self._request.app[STORE].read(lambda db: runs.get_attempt(db, resume[0]))
+        is_of_run = begun is not None and (begun.worker_id, begun.run) == (latest.worker_id, latest.run)
+        return begun if is_of_run else latest
+
+    def _after(self, followed: StoredAttempt) -> StoredAttempt | None:
+        """The next attempt, which need not be the latest: those that fail at once follow each other quickly."""
+        return self._request.app[STORE].read(lambda db: runs.next_attempt(db, followed))
 
     def _state(self) -> WorkerState | None:
         store = self._request.app[STORE]
@@ -166,9 +179,11 @@ class _Follow:
 
     async def _wait_for_change(self) -> None:
         waits = [asyncio.ensure_future(each.wait()) for each in (self._changed, self._stopping)]
-        done, pending = await asyncio.wait(waits, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for each in pending:
-            each.cancel()
+        try:
+            done, _ = await asyncio.wait(waits, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
         if not done:
             await self._stream.send(PING)
 

@@ -26,9 +26,20 @@ _TURN_AWAY_AT_ONCE: Final = 64
 
 
 class HttpProtocol(web.RequestHandler):
-    """One connection; only its words for errors outside the application are ours."""
+    """One connection; ours are its words for errors outside the application, and that a handler may hear of its end."""
 
-    __slots__ = ()
+    __slots__ = ("when_lost",)
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.when_lost: Callable[[], object] | None = None
+        """Called once the client has left, which a handler that only waits does not notice."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the handler too; asyncio's signature."""
+        super().connection_lost(exc)
+        if self.when_lost is not None:
+            self.when_lost()
 
     def handle_error(
         self,

@@ -50,13 +50,14 @@ def read_status(query: dict[str, str]) -> str | None:
     return read_choice(query, "status", STATUSES)
 
 
-def read_number(query: dict[str, str], name: str, low: int, high: int) -> int | None:
-    """A whole number from `low` to `high`, None when it is not given."""
+def read_number(query: dict[str, str], name: str, low: int, high: int, *, or_word: str | None = None) -> int | None:
+    """A whole number from `low` to `high`, None when it is not given; `or_word` is a word that the caller takes too."""
     value = query.get(name)
     if value is None:
         return None
     if not (value.isascii() and value.isdecimal()) or not low <= int(value[:12]) <= high:
-        raise InvalidRequest(reason=f"query parameter '{name}' must be a whole number from {low} to {high}")
+        word = f", or '{or_word}'" if or_word else ""
+        raise InvalidRequest(reason=f"query parameter '{name}' must be a whole number from {low} to {high}{word}")
     return int(value)
 
 

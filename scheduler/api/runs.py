@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ async def list_runs(request: web.Request) -> web.Response:
     assert page is not None
     workflow = query.get("workflow")
     if workflow is not None:
+        workflow = unicodedata.normalize("NFC", workflow)
         request.app[STORE].read(lambda db: workflows.get_workflow(db, workflow))
     found, total = await request.app[STORE].read_many(
         lambda db: runs.list_runs(db, workflow, status, page.size, page.offset)

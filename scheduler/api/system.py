@@ -32,7 +32,7 @@ async def get_health(request: web.Request) -> web.Response:
         "pid": os.getpid(),
         "state_dir": settings.state_dir,
         "runs": {"running": len(engine.runners)},
-        "workers": {"running": running, "queued": engine.window.handed - running},
+        "workers": {"running": running, "queued": engine.queued},
         "slots": engine.window.slots,
         "launcher": identity
         and {"pid": identity.pid, "generation": identity.generation, "protocol": identity.protocol},

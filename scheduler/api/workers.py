@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from scheduler.api.app_keys import BUS, ENGINE, SAMPLER, STORE
+from scheduler.api.app_keys import ENGINE, SAMPLER, STORE
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_page, read_query, read_status
 from scheduler.api.shapes import attempt_shape, runtime_seconds, status_of, worker_shape, worker_summary
-from scheduler.api.workflows import answer_workers, stored_workflow
+from scheduler.api.workflows import answer_workers, change_definition, stored_workflow
 from scheduler.store import runs, workflows
-from schemas.envelope import utc_timestamp
 from schemas.messages import data_text
 from schemas.worker_schema import worker_json_schema
 from workers.metrics import format_cpu, format_memory, format_runtime
@@ -88,9 +87,9 @@ async def delete_worker(request: web.Request) -> web.Response:
     """Hide a worker of a workflow that does not run."""
     read_query(request)
     stored, worker, _ = stored_worker(request)
-    at = utc_timestamp()
-    event = await request.app[STORE].write(lambda db: workflows.delete_worker(db, stored.name, worker.name, at))
-    request.app[BUS].publish([event])
+    await change_definition(
+        request, stored.name, lambda db, at: workflows.delete_worker(db, stored.name, worker.name, at)
+    )
     return answer(request, data_text("worker_deleted", workflow=stored.name, name=worker.name))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scheduler.api.query import Page
     from scheduler.store.runs import WorkerState
     from scheduler.store.workflows import StoredWorker, StoredWorkflow
+    from schemas.events import Event
 
 
 async def list_workflows(request: web.Request) -> web.Response:
@@ -52,11 +53,12 @@ async def create_workflow(request: web.Request) -> web.Response:
     engine.guard.check()
 
     async def create() -> None:
-        at = utc_timestamp()
-        event = await store.write(lambda db: workflows.insert_workflow(db, workflow, working_dir, at))
+        async with engine.alone(workflow.name):
+            at = utc_timestamp()
+            event = await store.write(lambda db: workflows.insert_workflow(db, workflow, working_dir, at))
+            stored = store.read(lambda db: workflows.get_workflow_by_id(db, event.workflow_id))
+            await engine.definitions.learn(stored, workflow, graph)
         request.app[BUS].publish([event])
-        stored = store.read(lambda db: workflows.get_workflow_by_id(db, event.workflow_id))
-        await engine.definitions.learn(stored, workflow, graph)
 
     await asyncio.shield(create())
     return answer(request, data_text("workflow_created", name=workflow.name), status=201)
@@ -68,10 +70,9 @@ async def replace_workflow(request: web.Request) -> web.Response:
     stored = stored_workflow(request)
     own_dir = stored.working_dir if stored.working_dir.startswith(_own_dirs(request)) else None
     workflow, working_dir, _ = await read_definition(request, name=stored.name, own_dir=own_dir)
-    at = utc_timestamp()
-    store = request.app[STORE]
-    event = await store.write(lambda db: workflows.replace_workflow(db, workflow, working_dir, at))
-    request.app[BUS].publish([event])
+    await change_definition(
+        request, stored.name, lambda db, at: workflows.replace_workflow(db, workflow, working_dir, at)
+    )
     return answer(request, data_text("workflow_replaced", name=stored.name))
 
 
@@ -82,9 +83,8 @@ def _own_dirs(request: web.Request) -> str:
 async def delete_workflow(request: web.Request) -> web.Response:
     """Hide a workflow that does not run; its name is free again."""
     read_query(request)
-    name, at = request.match_info["workflow"], utc_timestamp()
-    event = await request.app[STORE].write(lambda db: workflows.delete_workflow(db, name, at))
-    request.app[BUS].publish([event])
+    name = request.match_info["workflow"]
+    await change_definition(request, name, lambda db, at: workflows.delete_workflow(db, name, at))
     return answer(request, data_text("workflow_deleted", name=name))
 
 
@@ -165,6 +165,19 @@ async def get_graph(request: web.Request) -> web.Response:
 def stored_workflow(request: web.Request) -> StoredWorkflow:
     """The workflow that the address names; raises WorkflowNotFound."""
     return request.app[STORE].read(lambda db: workflows.get_workflow(db, request.match_info["workflow"]))
+
+
+async def change_definition(
+    request: web.Request, name: str, change: Callable[[sqlite3.Connection, str], Event]
+) -> None:
+    """Write `change(db, at)` to a workflow, never between the moments when a start reads it and is on disk.
+
+    Its time is taken then too: the history of runs tells definitions apart by it.
+    """
+    async with request.app[ENGINE].alone(name):
+        at = utc_timestamp()
+        event = await request.app[STORE].write(lambda db: change(db, at))
+    request.app[BUS].publish([event])
 
 
 async def answer_workers(

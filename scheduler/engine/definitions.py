@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.store.workflows import definition_of, get_workers
 from schemas.graph import Graph, build_graph
-from schemas.paths import resolve_dir, resolve_inputs, resolve_outputs
+from schemas.locations import resolve_dir, resolve_inputs, resolve_outputs
 from schemas.workflow import Worker, Workflow
 from workers.files import WorkerFiles
 

@@ -26,6 +26,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRun:
+    """The run is being stopped as a whole, for the record; each attempt under way has a `Stop` of its own."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Call `on_timer` in `delay_seconds`; until then the worker waits to be launched again."""
 
@@ -53,4 +60,4 @@ class Finish:
     reason: str | None = None
 
 
-Effect = Launch | Stop | Wake | End | Finish
+Effect = Launch | Stop | StopRun | Wake | End | Finish

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from scheduler.engine.definitions import Definition, Definitions
 from scheduler.engine.pump import Enter, Pump
 from scheduler.engine.recovery import recover
 from scheduler.engine.runner import Acts, Attempt, Runner
 from scheduler.engine.slots import Window
-from scheduler.store.changes import RunStarted, RunStopping
+from scheduler.store.changes import RunStarted
 from scheduler.store.record import record
 from scheduler.store.runs import get_run, last_run_seq
 from scheduler.store.ulid import new_ulid
@@ -54,7 +55,7 @@ class Engine:
         self.window = Window(settings.max_concurrent_workers, settings.queue_ahead)
         self.pump = Pump(store, executor, bus, self.window, guard)
         self._runners: dict[int, Runner] = {}
-        self._starting: set[int] = set()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_seq = 0
 
     # -- life -------------------------------------------------------------------------------------
@@ -90,10 +91,11 @@ class Engine:
         """Attempts whose process lives."""
         return [attempt for attempt in self.pump.attempts.values() if attempt.started_at is not None]
 
-    def find_started(self, attempt_id: str) -> Attempt | None:
-        """An attempt whose process lives."""
-        attempt = self.pump.attempts.get(attempt_id)
-        return attempt if attempt is not None and attempt.started_at is not None else None
+    @property
+    def queued(self) -> int:
+        """How many workers wait for a slot and nothing else, in the launcher or not handed to it yet."""
+        waiting = sum(len(runner.launchable) for runner in self._runners.values())
+        return waiting + sum(attempt.started_at is None for attempt in self.pump.attempts.values())
 
     def find_attempt(self, workflow_id: int, worker: str) -> Attempt | None:
         """The attempt under way of a worker, None without one."""
@@ -101,8 +103,9 @@ class Engine:
         return found[0].attempts.get(found[1]) if found else None
 
     def is_open(self, workflow_id: int, worker: str) -> bool:
-        """Whether a worker takes part in a run in progress and has not ended there."""
-        return self._find_open(workflow_id, worker) is not None
+        """Whether a worker takes part in a run in progress and its end there is not on disk."""
+        indices = ((runner, runner.definition.index_by_name.get(worker)) for runner in self._of_workflow(workflow_id))
+        return any(index is not None and runner.is_open(index) for runner, index in indices)
 
     def when_over(self, attempt_id: str, then: Callable[[], None]) -> None:
         """Call `then` once the attempt's end is on disk, at once if it is."""
@@ -140,13 +143,21 @@ class Engine:
 
     # -- workflows --------------------------------------------------------------------------------
 
+    def alone(self, name: str) -> asyncio.Lock:
+        """What starts a workflow, replaces it or deletes it holds this: one after the other.
+
+        Without it a start could read one definition and run another.
+        """
+        return self._locks.setdefault(name, asyncio.Lock())
+
     async def start_workflow(self, name: str) -> StoredRun:
         """Begin a run of the whole workflow; returns once it is on disk."""
         self.guard.check()
-        stored = self._store.read(lambda db: get_workflow(db, name))
-        if self._of_workflow(stored.id) or stored.id in self._starting:
-            raise WorkflowAlreadyRunning(name=name)
-        return await self._begin(stored, None)
+        async with self.alone(name):
+            stored = self._store.read(lambda db: get_workflow(db, name))
+            if self._of_workflow(stored.id):
+                raise WorkflowAlreadyRunning(name=name)
+            return await self._begin(stored, None)
 
     async def stop_workflow(self, name: str) -> None:
         """Stop every run of the workflow; returns when all its processes are gone."""
@@ -163,10 +174,7 @@ class Engine:
     async def _stop_runs(self, runners: list[Runner], reason: str) -> None:
         def decide(acts: Acts) -> None:
             for runner in runners:
-                if runner.status is None:
-                    run = runner.run
-                    acts.changes.append(RunStopping(run.seq, run.workflow_id, reason, utc_timestamp()))
-                    runner.apply(runner.plan.stop(reason), acts)
+                runner.apply(runner.plan.stop(reason), acts)
 
         await self.pump.ask(decide)
         await self._until(asyncio.gather(*(asyncio.shield(runner.ended) for runner in runners)), runners)
@@ -184,18 +192,17 @@ class Engine:
     async def start_worker(self, name: str, worker: str) -> StoredRun:
         """Begin a run of this one worker; its inputs must exist."""
         self.guard.check()
-        stored = self._store.read(lambda db: get_workflow(db, name))
-        self._store.read(lambda db: get_worker(db, stored, worker))
-        if stored.id in self._starting or self._find_open(stored.id, worker):
-            raise WorkerAlreadyRunning(workflow=name, name=worker)
-        definition = await self.definitions.get(stored)
-        inputs = definition.inputs(definition.index_by_name[worker])
-        missing = await asyncio.to_thread(missing_inputs, inputs)
-        if missing:
-            raise InputMissing(workflow=name, name=worker, missing=missing)
-        if stored.id in self._starting or self._find_open(stored.id, worker):
-            raise WorkerAlreadyRunning(workflow=name, name=worker)
-        return await self._begin(stored, worker)
+        async with self.alone(name):
+            stored = self._store.read(lambda db: get_workflow(db, name))
+            self._store.read(lambda db: get_worker(db, stored, worker))
+            if self._find_open(stored.id, worker):
+                raise WorkerAlreadyRunning(workflow=name, name=worker)
+            definition = await self.definitions.get(stored)
+            inputs = definition.inputs(definition.index_by_name[worker])
+            missing = await asyncio.to_thread(missing_inputs, inputs)
+            if missing:
+                raise InputMissing(workflow=name, name=worker, missing=missing)
+            return await self._begin(stored, worker)
 
     async def stop_worker(self, name: str, worker: str) -> None:
         """Stop one worker; returns when its processes are gone."""
@@ -215,6 +222,8 @@ class Engine:
         runner = attempt.runner
         await self.pump.ask(lambda acts: runner.apply(runner.plan.restart_worker(attempt.worker), acts))
         await self._until(asyncio.shield(attempt.over), [runner])
+        if not runner.plan.is_open(attempt.worker):  # a stop was asked for as well, and a stop wins
+            raise WorkerNotRunning(workflow=name, name=worker)
 
     def _require_open(self, name: str, worker: str) -> tuple[Runner, int]:
         stored = self._store.read(lambda db: get_workflow(db, name))
@@ -227,14 +236,10 @@ class Engine:
     # -- inside -----------------------------------------------------------------------------------
 
     async def _begin(self, stored: StoredWorkflow, target: str | None) -> StoredRun:
-        self._starting.add(stored.id)
-        try:
-            definition = await self.definitions.get(stored)
-            run = await self._create_run(stored, target)
-            runner = self._make_runner(run, definition)
-            self._enter(runner)
-        finally:
-            self._starting.discard(stored.id)
+        definition = await self.definitions.get(stored)
+        run = await self._create_run(stored, target)
+        runner = self._make_runner(run, definition)
+        self._enter(runner)
         self.pump.put(Enter(runner))
         return run
 

@@ -10,7 +10,7 @@ from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, Wake
+from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
 from scheduler.engine.policy import Outcome, decide_retry
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ class Plan:
         """Stop the run: what has not begun is cancelled now, what runs is stopped."""
         if self.is_finished:
             return []
+        effects: list[Effect] = [] if self.is_stopping else [StopRun(reason)]
         self._stopping = self._stopping or reason
-        effects: list[Effect] = []
         for worker in sorted(self._members):
             if self.stages[worker] in LIVE:
                 effects += self._stop_attempt(worker, reason, cause)

@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.command import build_argv
+
 if TYPE_CHECKING:
     from schemas.workflow import Retry, Worker
     from workers.executor import Report
@@ -61,7 +63,7 @@ def read_outcome(report: Report, worker: Worker) -> Outcome:
 
 def explain_refusal(report: Report, worker: Worker) -> str:
     """Why nothing ran, naming the command or the directory, whichever it was."""
-    number, name = report.error_number, worker.command.split(maxsplit=1)[0]
+    number, name = report.error_number, build_argv(worker.command, (), worker.shell)[0]
     if report.where == "directory":
         return f"working directory cannot be entered: {report.error}"
     if report.where == "log":
@@ -104,5 +106,5 @@ def retry_delay(policy: Retry, attempts: int) -> float:
     try:
         delay = policy.delay_seconds * policy.backoff_factor ** (attempts - 1)
     except OverflowError:
-        delay = policy.max_delay_seconds
+        delay = policy.max_delay_seconds if policy.delay_seconds else 0.0
     return min(delay, policy.max_delay_seconds)

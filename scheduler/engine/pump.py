@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scheduler.store.database import Database
     from schemas.events import Event
     from schemas.run import Ended
-    from workers.executor import Executor
+    from workers.executor import Executor, LauncherIdentity
 
 T = TypeVar("T")
 
@@ -84,8 +84,10 @@ class Pump:
         self._turns: Turns[Runner] = Turns()
         self._inbox: list[Item] = []
         self._awake = asyncio.Event()
-        self._launcher = 0
+        self._launcher: tuple[int, LauncherIdentity] | None = None  # its row and itself, once its list has been heard
         self._inspections: set[asyncio.Task[None]] = set()
+        self.on_started: Callable[[Attempt], None] = lambda _: None
+        """Called for every attempt whose start is on disk, even if its end came in the same turn."""
 
     def put(self, item: Item) -> None:
         """Something happened."""
@@ -177,6 +179,7 @@ class Pump:
         if attempt.started_at is not None or report.started_at is None or not report.pid:
             return
         attempt.pid, attempt.started_at, attempt.delayed = report.pid, report.started_at, None
+        acts.started.append(attempt)
         run = attempt.runner.run
         acts.changes.append(
             AttemptStarted(
@@ -249,7 +252,8 @@ class Pump:
 
     async def _on_connected(self, news: Connected, acts: Acts) -> None:
         identity = news.identity
-        self._launcher = await self._write(lambda db: launcher_row(db, identity.boot_id, identity.journal_id))
+        row = await self._write(lambda db: launcher_row(db, identity.boot_id, identity.journal_id))
+        self._launcher = row, identity
         listed = {report.id: report for report in news.reports}
         missing = [attempt for attempt in self.attempts.values() if attempt.id not in listed and not attempt.ending]
         for attempt in missing:
@@ -266,7 +270,7 @@ class Pump:
     async def _fill_window(self, acts: Acts) -> None:
         for runner in acts.launchable:
             self._turns.join(runner)
-        while self._executor.identity is not None and not self._guard.is_low:
+        while self._launcher is not None and not self._guard.is_low:
             chosen = self._choose()
             if not chosen:
                 return
@@ -309,9 +313,9 @@ class Pump:
             for other in acts.launchable:
                 self._turns.join(other)
             return
-        identity = self._executor.identity
-        assert identity is not None
-        attempt, intent = runner.intend(worker, ready.stdout_to, self._launcher, identity.boot_id, identity.journal_id)
+        assert self._launcher is not None
+        row, identity = self._launcher
+        attempt, intent = runner.intend(worker, ready.stdout_to, row, identity.boot_id, identity.journal_id)
         self.attempts[attempt.id] = attempt
         self.window.handed += 1
         acts.changes.append(intent)
@@ -337,14 +341,18 @@ class Pump:
         failpoint("pump.recorded")
         if acts.acknowledged:
             self._executor.acknowledge(acts.acknowledged)
-        if acts.launches:
-            self._executor.launch([attempt.runner.spec(attempt) for attempt in acts.launches])
+        # One that a launcher did not list yet and that ended within this turn is acknowledged: it must not come again.
+        launches = [attempt for attempt in acts.launches if attempt.id in self.attempts]
+        if launches:
+            self._executor.launch([attempt.runner.spec(attempt) for attempt in launches])
         for attempt in acts.stops:
             grace = 0.0 if attempt.stop_cause == "kill" else attempt.runner.grace_seconds(attempt.worker)
             self._executor.stop(attempt.id, grace, attempt.stop_cause or "stop")
         loop = asyncio.get_running_loop()
         for runner, worker, delay in acts.wakes:
             loop.call_later(delay, self.put, Due(runner, worker))
+        for attempt in acts.started:
+            self.on_started(attempt)
         self._bus.publish(events)
         for attempt in acts.ended:
             if not attempt.over.done():
@@ -387,6 +395,7 @@ def _attempt_ended(attempt: Attempt, report: Report, outcome: Outcome, collected
         for fact in collected.outputs
     ]
     peaks = [peak for peak in (report.peak_memory_bytes, attempt.peak_memory_bytes) if peak]
+    used = [seconds for seconds in (report.cpu_seconds, attempt.cpu_seconds) if seconds is not None]
     return AttemptEnded(
         id=attempt.id,
         status=status,
@@ -394,7 +403,7 @@ def _attempt_ended(attempt: Attempt, report: Report, outcome: Outcome, collected
         reason=outcome.reason,
         exit_code=report.exit_code,
         signal=report.signal,
-        cpu_seconds=report.cpu_seconds,
+        cpu_seconds=max(used, default=None),
         peak_memory_bytes=max(peaks, default=None),
         outputs=orjson.dumps(outputs).decode() if outputs else None,
         started_at=utc_timestamp(report.started_at / 1000) if report.started_at else None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from scheduler.engine.effects import StopRun
 from scheduler.engine.runner import Acts, Attempt, Runner
 from scheduler.store.runs import StoredAttempt, StoredRun, WorkerState, open_attempts, open_runs, states_of_run
 from scheduler.store.workflows import get_workflow_by_id
@@ -97,7 +98,8 @@ def _drive_stops_again(runner: Runner, unfinished: Unfinished, acts: Acts) -> No
         else:
             runner.plan.stop_worker(worker, stored.reason or "stopped by request")
     if unfinished.run.phase == "stopping":
-        runner.apply(runner.plan.stop(unfinished.run.reason or "stopped by request"), acts)
+        effects = runner.plan.stop(unfinished.run.reason or "stopped by request")
+        runner.apply([effect for effect in effects if not isinstance(effect, StopRun)], acts)  # that is on record
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -9,13 +9,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, Wake
+from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
 from scheduler.engine.plan import Plan
 from scheduler.store.changes import (
     AttemptIntended,
     Change,
     RetryEvent,
     RunEnded,
+    RunStopping,
     WorkerEnded,
     WorkerRetrying,
     WorkerStopping,
@@ -51,6 +52,7 @@ class Attempt:
     ending: bool = False  # its end is known and being looked into
     delayed: str | None = None  # why the launcher could not start it yet
     peak_memory_bytes: int | None = None  # the highest sample
+    cpu_seconds: float | None = None  # the latest sample, which has also those that nobody waits for
     over: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -64,6 +66,7 @@ class Acts:
     launchable: list[Runner] = field(default_factory=list)
     settled: list[tuple[Runner, int]] = field(default_factory=list)
     finished: list[Runner] = field(default_factory=list)
+    started: list[Attempt] = field(default_factory=list)
     ended: list[Attempt] = field(default_factory=list)
     launches: list[Attempt] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
@@ -92,6 +95,7 @@ class Runner:
         self.status: Ended | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters: dict[int, list[asyncio.Future[None]]] = {}
+        self._settling: set[int] = set()
 
     @property
     def workflow(self) -> str:
@@ -119,6 +123,8 @@ class Runner:
                     acts.launchable.append(self)
                 case Stop(worker, cause, reason):
                     self._stop(worker, cause, reason, now, acts)
+                case StopRun(reason):
+                    acts.changes.append(RunStopping(self.run.seq, self.run.workflow_id, reason, now))
                 case Wake():
                     self._wake(effect, now, acts)
                 case End():
@@ -159,6 +165,7 @@ class Runner:
             )
         )
         acts.settled.append((self, effect.worker))
+        self._settling.add(effect.worker)
 
     # -- launching --------------------------------------------------------------------------------
 
@@ -210,6 +217,10 @@ class Runner:
 
     # -- waiting for an end -----------------------------------------------------------------------
 
+    def is_open(self, worker: int) -> bool:
+        """Whether the worker takes part and its end is not on disk yet; the plan knows of an end earlier."""
+        return self.plan.is_open(worker) or worker in self._settling
+
     def when_settled(self, worker: int) -> asyncio.Future[None]:
         """Done when the worker has its final status on disk."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -218,6 +229,7 @@ class Runner:
 
     def tell_settled(self, worker: int) -> None:
         """The worker's final status is on disk."""
+        self._settling.discard(worker)
         for future in self._waiters.pop(worker, ()):
             if not future.done():
                 future.set_result(None)

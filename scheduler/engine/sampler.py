@@ -29,12 +29,14 @@ class Sampler:
         self._trees = ProcessTreeSampler()
         self._cap = LogCap(log_max_bytes)
         self._samples: dict[str, Sample] = {}
+        self._to_look_at: set[str] = set()
         self._sampled_at = 0.0
         self._lock = asyncio.Lock()
         self._awake = asyncio.Event()
 
-    def note(self) -> None:
-        """An attempt has started."""
+    def note(self, attempt: Attempt) -> None:
+        """An attempt has started. Its logs are looked at even if it ends before the next look."""
+        self._to_look_at.add(attempt.runner.log_prefix(attempt.id))
         self._awake.set()
 
     async def sample_of(self, attempt: Attempt) -> Sample | None:
@@ -50,11 +52,11 @@ class Sampler:
             await self._awake.wait()
             await asyncio.sleep(pause)
             running = self._running()
-            if not running:
+            if not running and not self._to_look_at:
                 self._samples = {}
                 self._awake.clear()
                 continue
-            if time.monotonic() - self._sampled_at >= SAMPLE_SECONDS * 0.9:
+            if running and time.monotonic() - self._sampled_at >= SAMPLE_SECONDS * 0.9:
                 await self._sample()
             pause = min(SAMPLE_SECONDS, await self._enforce_cap(running))
 
@@ -67,9 +69,12 @@ class Sampler:
         for attempt_id, sample in self._samples.items():
             attempt = running[attempt_id]
             attempt.peak_memory_bytes = max(attempt.peak_memory_bytes or 0, sample.memory_bytes)
+            attempt.cpu_seconds = sample.cpu_seconds
 
     async def _enforce_cap(self, running: list[Attempt]) -> float:
-        prefixes = [attempt.runner.log_prefix(attempt.id) for attempt in running]
+        """Look at the logs of what runs, and once more at those of what has ended since the last look."""
+        now = {attempt.runner.log_prefix(attempt.id) for attempt in running}
+        prefixes, self._to_look_at = now | self._to_look_at, now
         paths = [prefix + ending for prefix in prefixes for ending in (".out", ".err")]
         report = await asyncio.to_thread(self._cap.enforce, paths)
         for action in report.actions:

@@ -23,9 +23,12 @@ T = TypeVar("T")
 BATCH_OPERATIONS = 64
 BALLAST_BYTES = 4 * 1024 * 1024
 BUSY_TIMEOUT_SECONDS = 5.0
-FULL = sqlite3.SQLITE_FULL
+# The second: the index of the log, a file in memory that is also on disk, could not grow.
+NO_ROOM = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE))
 # After a failed fsync the kernel may have dropped what it could not write: nothing in memory can be trusted any more.
 FATAL_CODES = frozenset((sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC, sqlite3.SQLITE_CORRUPT))
+# What SQLite takes back with the statement; after its other errors the whole transaction may be gone.
+OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
 
 log = logging.getLogger("wattle.store")
 
@@ -38,8 +41,8 @@ class Database:
     """An open database. `write` runs a function in the next transaction, `read` in a snapshot of its own.
 
     Functions get a plain `sqlite3.Connection` and return a value. Those for `write` run in the writer's thread, many
-    to a transaction; one that raises is rolled back alone. `read` runs on the loop, for a few rows; `read_many` in a
-    thread.
+    to a transaction; one that raises is rolled back alone, and on a full disk one may run twice. `read` runs on the
+    loop, for a few rows; `read_many` in a thread.
     """
 
     def __init__(self, path: str, on_fatal: Callable[[BaseException], None]) -> None:
@@ -58,7 +61,7 @@ class Database:
         """Create or migrate the database and take it over; raises DatabaseTooNewError or sqlite3.DatabaseError."""
         self._writer = await aiosqlite.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
         try:
-            self.epoch = await self._on_writer(self._prepare)
+            self.epoch = await self._or_in_the_ballast(self._prepare)
         except BaseException:
             await self._writer.close()
             raise
@@ -94,11 +97,11 @@ class Database:
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Read a few rows, on the loop: 34 us against 58 us through a thread (measured)."""
-        return function(self._reader)
+        return _in_snapshot(self._reader, function)
 
     async def read_many(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Read many rows in a thread."""
-        return await _run_in_thread_of(self._long_reader, function)
+        return await _run_in_thread_of(self._long_reader, _in_snapshot, function)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -110,7 +113,7 @@ class Database:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((function, future))
-        return await asyncio.shield(future)
+        return await future  # cancelled with its caller: the function runs all the same, and nobody hears of it
 
     async def _write_loop(self) -> None:
         while True:
@@ -132,11 +135,11 @@ class Database:
 
     async def _commit(self, functions: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
         try:
-            return await self._commit_or_free_ballast(functions)
+            return await self._or_in_the_ballast(self._transaction, functions)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode in FATAL_CODES:
+            if _code(error) in FATAL_CODES:
                 self._on_fatal(error)
-            if error.sqlite_errorcode == FULL:
+            if _code(error) in NO_ROOM:
                 raise ServiceUnavailable(
                     reason="the disk of the state directory is full", retry_after_seconds=5
                 ) from error
@@ -145,14 +148,15 @@ class Database:
             self._on_fatal(error)
             raise
 
-    async def _commit_or_free_ballast(self, functions: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    async def _or_in_the_ballast(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run in the writer's thread; without disk space once more, in the room that the ballast gives."""
         try:
-            return await self._on_writer(self._transaction, functions)
+            return await self._on_writer(function, *arguments)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode != FULL or not self.release_ballast():
+            if _code(error) not in NO_ROOM or not self.release_ballast():
                 raise
-            log.warning("the disk is full: the ballast was released, and the commit is tried again")
-            return await self._on_writer(self._transaction, functions)
+            log.warning("the disk is full: the ballast was released, and what failed is tried again")
+            return await self._on_writer(function, *arguments)
 
     def _transaction(self, db: sqlite3.Connection, functions: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
         db.execute("BEGIN IMMEDIATE")
@@ -199,13 +203,27 @@ class Database:
         return True
 
 
+def _code(error: sqlite3.DatabaseError) -> int | None:
+    """SQLite's extended code; errors of Python's driver itself have none."""
+    return getattr(error, "sqlite_errorcode", None)
+
+
+def _in_snapshot(db: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a reader in a transaction: all that it reads is of one moment, whatever is committed meanwhile."""
+    db.execute("BEGIN")
+    try:
+        return function(db)
+    finally:
+        db.execute("COMMIT")
+
+
 def _in_savepoint(db: sqlite3.Connection, function: Callable[[sqlite3.Connection], Any]) -> Any:
     db.execute("SAVEPOINT operation")
     try:
         value = function(db)
-    except sqlite3.DatabaseError:
-        raise  # not this operation's fault alone: the whole transaction is in question
-    except Exception as error:  # noqa: BLE001 - handed to the caller whose operation it was
+    except Exception as error:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, OWN_FAULTS):
+            raise  # not this operation's fault alone: the whole transaction is in question
         db.execute("ROLLBACK TO operation")
         db.execute("RELEASE operation")
         return error

@@ -32,4 +32,13 @@ def migrate(db: sqlite3.Connection) -> None:
         )
     for number, sql in known:
         if number > version:
-            db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+            _apply(db, f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _apply(db: sqlite3.Connection, script: str) -> None:
+    try:
+        db.executescript(script)
+    except BaseException:
+        if db.in_transaction:  # SQLite itself rolls back when the disk is full
+            db.execute("ROLLBACK")
+        raise

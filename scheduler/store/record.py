@@ -1,4 +1,7 @@
-"""The one function that changes a status: it writes the change and its event in the caller's transaction."""
+"""The one function that changes a status: it writes the change and its event in the caller's transaction.
+
+What has ended stays as it ended: a change that comes late or twice touches no row, and is no event either.
+"""
 
 from __future__ import annotations
 
@@ -79,22 +82,28 @@ def _workflow_name(db: sqlite3.Connection, workflow_id: int) -> str:
     return str(db.execute("SELECT name FROM workflows WHERE id = ?", (workflow_id,)).fetchone()[0])
 
 
-def _run_stopping(db: sqlite3.Connection, change: RunStopping) -> Event:
-    db.execute(
+def _run_stopping(db: sqlite3.Connection, change: RunStopping) -> Event | None:
+    stopping = db.execute(
         "UPDATE runs SET phase = 'stopping', reason = ? WHERE seq = ? AND completed_at IS NULL",
         (change.reason, change.seq),
     )
+    if stopping.rowcount == 0:
+        return None
     return Event(change.at, "run.stopping", change.workflow_id, change.seq, data={"reason": change.reason})
 
 
-def _run_ended(db: sqlite3.Connection, change: RunEnded) -> Event:
-    db.execute(
+def _run_ended(db: sqlite3.Connection, change: RunEnded) -> Event | None:
+    ended = db.execute(
         "UPDATE runs SET status = ?, phase = NULL, reason = ?, completed_at = ? WHERE seq = ? AND completed_at IS NULL",
         (change.status, change.reason, change.at, change.seq),
     )
+    if ended.rowcount == 0:
+        return None
     db.execute(
-        "UPDATE workflows SET (status, completed_at) = (SELECT status, completed_at FROM runs WHERE workflow_id = ?1"
-        " ORDER BY completed_at IS NULL DESC, seq DESC LIMIT 1) WHERE id = ?1",
+        # the latest run that has not ended, else the latest; each by its index, however many there have been
+        "UPDATE workflows SET (status, completed_at) = (SELECT status, completed_at FROM runs WHERE seq = coalesce("
+        "(SELECT max(seq) FROM runs INDEXED BY runs_open WHERE workflow_id = ?1 AND completed_at IS NULL),"
+        " (SELECT max(seq) FROM runs WHERE workflow_id = ?1))) WHERE id = ?1",
         (change.workflow_id,),
     )
     event_type: Any = f"run.{change.status}"
@@ -161,11 +170,13 @@ def _attempt_ended(db: sqlite3.Connection, change: AttemptEnded) -> None:
     )
 
 
-def _worker_stopping(db: sqlite3.Connection, change: WorkerStopping) -> Event:
-    db.execute(
+def _worker_stopping(db: sqlite3.Connection, change: WorkerStopping) -> Event | None:
+    stopping = db.execute(
         "UPDATE attempts SET stop_cause = ?, phase = 'stopping', reason = ? WHERE id = ? AND completed_at IS NULL",
         (change.cause, change.reason, change.attempt_id),
     )
+    if stopping.rowcount == 0:
+        return None
     db.execute(
         "UPDATE run_workers SET phase = 'stopping', reason = ?"
         " WHERE run = ? AND worker_id = ? AND completed_at IS NULL",
@@ -182,24 +193,28 @@ def _worker_stopping(db: sqlite3.Connection, change: WorkerStopping) -> Event:
     )
 
 
-def _worker_retrying(db: sqlite3.Connection, change: WorkerRetrying) -> Event:
-    db.execute(
+def _worker_retrying(db: sqlite3.Connection, change: WorkerRetrying) -> Event | None:
+    resting = db.execute(
         "UPDATE run_workers SET status = 'created', phase = 'retrying', reason = ?, retry_at = ?"
         " WHERE run = ? AND worker_id = ? AND completed_at IS NULL",
         (change.reason, change.retry_at, change.run, change.worker_id),
     )
+    if resting.rowcount == 0:
+        return None
     data = {"reason": change.reason, "retry_at": change.retry_at}
     return Event(change.at, change.type, change.workflow_id, change.run, change.worker_id, data=data)
 
 
-def _worker_ended(db: sqlite3.Connection, change: WorkerEnded) -> Event:
-    db.execute(
+def _worker_ended(db: sqlite3.Connection, change: WorkerEnded) -> Event | None:
+    ended = db.execute(
         "INSERT INTO run_workers (run, worker_id, status, reason, error_message, completed_at)"
         " VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET status = excluded.status, phase = NULL, reason = excluded.reason, retry_at = NULL,"
         " error_message = excluded.error_message, completed_at = excluded.completed_at WHERE completed_at IS NULL",
         (change.run, change.worker_id, change.status, change.reason, change.error_message, change.at),
     )
+    if ended.rowcount == 0:
+        return None
     event_type: Any = f"worker.{change.status}"
     data = {"reason": change.reason} if change.reason else {}
     return Event(change.at, event_type, change.workflow_id, change.run, change.worker_id, data=data)

@@ -136,11 +136,12 @@ def base_run(db: sqlite3.Connection, workflow_id: int) -> int:
 
 def current_states(db: sqlite3.Connection, workflow_id: int, base_run: int) -> dict[int, WorkerState]:
     """{worker id: state} as of now: the latest whole run, then the runs of single workers after it."""
-    states: dict[int, WorkerState] = {}
-    runs = db.execute("SELECT seq FROM runs WHERE workflow_id = ? AND seq >= ? ORDER BY seq", (workflow_id, base_run))
-    for (seq,) in runs.fetchall():
-        states.update(states_of_run(db, seq))
-    return states
+    rows = db.execute(
+        f"SELECT {_STATE} FROM run_workers"  # noqa: S608
+        " WHERE run IN (SELECT seq FROM runs WHERE workflow_id = ? AND seq >= ?) ORDER BY run",
+        (workflow_id, base_run),
+    )
+    return {row[1]: WorkerState(*row) for row in rows}
 
 
 def current_state(db: sqlite3.Connection, worker_id: int, base_run: int) -> WorkerState | None:
@@ -154,7 +155,8 @@ def current_state(db: sqlite3.Connection, worker_id: int, base_run: int) -> Work
 
 def open_attempts(db: sqlite3.Connection) -> list[StoredAttempt]:
     """Attempts that have not ended."""
-    return [StoredAttempt(*row) for row in db.execute(f"{_ATTEMPT} WHERE a.completed_at IS NULL ORDER BY a.id")]
+    query = f"{_ATTEMPT} WHERE a.completed_at IS NULL ORDER BY +a.id"  # without '+' SQLite goes through all there are
+    return [StoredAttempt(*row) for row in db.execute(query)]
 
 
 def get_attempt(db: sqlite3.Connection, attempt_id: str) -> StoredAttempt | None:
@@ -172,6 +174,15 @@ def attempts_of_worker(db: sqlite3.Connection, worker_id: int, limit: int, offse
     return [StoredAttempt(*row) for row in rows]
 
 
+def next_attempt(db: sqlite3.Connection, attempt: StoredAttempt) -> StoredAttempt | None:
+    """The attempt of the same worker that came after one, None if it was the last."""
+    row = db.execute(
+        f"{_ATTEMPT} WHERE a.worker_id = ? AND (a.run, a.number) > (?, ?) ORDER BY a.run, a.number LIMIT 1",
+        (attempt.worker_id, attempt.run, attempt.number),
+    ).fetchone()
+    return StoredAttempt(*row) if row else None
+
+
 def count_attempts(db: sqlite3.Connection, worker_id: int) -> int:
     """How many attempts a worker has had."""
     return int(db.execute("SELECT count(*) FROM attempts WHERE worker_id = ?", (worker_id,)).fetchone()[0])
@@ -179,7 +190,7 @@ def count_attempts(db: sqlite3.Connection, worker_id: int) -> int:
 
 def latest_attempts_of_run(db: sqlite3.Connection, run: int) -> dict[int, StoredAttempt]:
     """{worker id: its latest attempt} in a run."""
-    rows = db.execute(f"{_ATTEMPT} WHERE a.run = ? ORDER BY a.number", (run,))
+    rows = db.execute(f"{_ATTEMPT} JOIN run_workers s ON s.attempt_id = a.id WHERE s.run = ?", (run,))
     return {row[3]: StoredAttempt(*row) for row in rows}
 
 

@@ -10,8 +10,8 @@ import orjson
 from scheduler.store.record import write_events
 from schemas.errors import WorkerNotFound, WorkflowAlreadyExists, WorkflowAlreadyRunning, WorkflowNotFound
 from schemas.events import Event
+from schemas.locations import resolve_dir
 from schemas.names import nearest
-from schemas.paths import resolve_dir
 
 if TYPE_CHECKING:
     import sqlite3

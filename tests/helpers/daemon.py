@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,24 @@ class Daemon:
             )
 
     def wait_until_ready(self) -> None:
-        """The daemon itself says when: it tells the address to systemd's socket, which is ours here."""
+        """Returns when it answers."""
+        assert self.becomes_ready(), f"the daemon ended before it was ready ({self.wait()}):\n{self.log()}"
+
+    def becomes_ready(self) -> bool:
+        """Waits until it answers, then True, or until it has ended, then False.
+
+        It says itself when: it tells its address to systemd's socket, which is ours here.
+        """
         with self._notified:
             message = self._read_notification()
+        if not message:
+            return False
         self.port = int(message.rpartition(":")[2])
-        health = self.get("/api/health")
-        assert health["pid"] == self.pid, f"another daemon answers on port {self.port}: {health}"
+        with suppress(ConnectionError):
+            health = self.get("/api/health")
+            assert health["pid"] == self.pid, f"another daemon answers on port {self.port}: {health}"
+            return True
+        return False
 
     def _read_notification(self) -> str:
         assert self._process is not None
@@ -111,16 +123,15 @@ class Daemon:
             readable, _, _ = select.select([self._notified.fileno(), pidfd], [], [], READY_SECONDS)
         finally:
             os.close(pidfd)
-        assert self._notified.fileno() in readable, (
-            f"the daemon did not get ready ({self._process.poll()}):\n{self.log()}"
-        )
-        return self._notified.recv(4096).decode()
+        assert readable, f"{READY_SECONDS:g} s passed: the daemon gets ready\n{self.log()}"
+        return self._notified.recv(4096).decode() if self._notified.fileno() in readable else ""
 
     def kill(self) -> None:
         """kill -9 of the daemon alone: launcher and workers live on."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._notified.close()
 
     def terminate(self) -> int:
         """SIGTERM to the daemon; returns its exit code."""
@@ -131,6 +142,7 @@ class Daemon:
     def wait(self) -> int:
         """Waits for the daemon's own end; returns its exit code, a negative signal number if it was killed."""
         assert self._process is not None
+        self._notified.close()
         return self._process.wait(READY_SECONDS)
 
     def freeze(self) -> None:

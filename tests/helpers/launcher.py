@@ -17,7 +17,7 @@ from tests.helpers.processes import end_processes_of
 from workers import launcher
 
 FOLDER = os.path.dirname(os.path.abspath(launcher.__file__))
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 4.0
 PATH = "/usr/local/bin:/usr/bin:/bin"
 HELD = "while [ ! -e {} ]; do sleep 0.01; done"
 """A shell loop that ends when the test makes a file: HELD.format(path)."""
@@ -95,7 +95,10 @@ class Line:
         return messages
 
     def running(self, attempt_id: str) -> Message:
-        """The message that says it runs."""
+        """The message that says it runs, if need be one that came before."""
+        for message in self.seen:
+            if message.get("id") == attempt_id and message["state"] == "running":
+                return message
         return self.until(lambda m: m.get("id") == attempt_id and m["state"] == "running", f"{attempt_id} runs")
 
     def end_of(self, attempt_id: str) -> Message:
@@ -150,16 +153,7 @@ class LauncherProcess:
     def start(self, *, folder: str = FOLDER, **environment: str) -> None:
         """Starts it as the daemon does; returns when it listens. `environment` adds variables."""
         (self.state_dir / "launcher.sock").unlink(missing_ok=True)
-        with (self.state_dir / "launcher.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", folder, str(self.state_dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": PATH, **environment},
-                start_new_session=True,
-            )
+        self._process = popen_launcher(self.state_dir, folder, environment)
         self.await_listening()
 
     def await_listening(self) -> None:
@@ -238,13 +232,39 @@ class LauncherProcess:
 
     def stdout_of(self, attempt_id: str) -> str:
         """What it has written so far."""
-        return (self.state_dir / "runs" / f"{attempt_id}.out").read_text()
+        path = self.state_dir / "runs" / f"{attempt_id}.out"
+        return path.read_text() if path.exists() else ""
 
     def records(self, kind: str = "") -> list[str]:
         """The records of the journal, of one kind or all."""
         data = (self.state_dir / "launcher.journal").read_bytes()
         texts = [line[9:].decode() for line in data.split(b"\n") if line[8:9] == b" "]
         return [text for text in texts if text.startswith(kind)]
+
+
+def popen_launcher(state_dir: Path, folder: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Starts a launcher as the daemon does."""
+    with (state_dir / "launcher.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-X", "utf8", folder, str(state_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": PATH, **environment},
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def start_launcher(state_dir: Path, **environment: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A launcher that a daemon will find; behind the block it has ended."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with popen_launcher(state_dir, FOLDER, environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager

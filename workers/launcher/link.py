@@ -8,10 +8,10 @@ import json
 import os
 import socket
 import struct
-import sys
 from typing import TYPE_CHECKING
 
 from .clock import boottime
+from .log import say
 
 if TYPE_CHECKING:
     from typing import Any
@@ -89,7 +89,7 @@ class Link:
             try:
                 operations.extend(parse_operations(data))
             except ValueError as error:
-                print(f"launcher: a bad message ended the connection: {error}", file=sys.stderr, flush=True)
+                say(f"a bad message ended the connection: {error}")
                 self.drop()
         return operations
 
@@ -103,13 +103,21 @@ class Link:
         except OSError:
             data, descriptors, flags = b"", [], 0
         if descriptors:  # a message too large for a packet comes as an anonymous file
-            with open(descriptors[0], "rb") as file:
-                file.seek(0)
-                data = file.read()
+            data = _read_file(descriptors[0])
         if not data or flags & socket.MSG_TRUNC:
             self.drop()
             return None
         return data
+
+
+def _read_file(fd: int) -> bytes:
+    """All of an anonymous file; nothing for a descriptor of another kind. Closes it."""
+    try:
+        return os.pread(fd, os.fstat(fd).st_size, 0)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def parse_operations(data: bytes) -> list[list[Any]]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
-import json
 import os
-import resource
 import select
 import signal
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING
 
-from .attempt import EXITED, QUEUED, RUNNING, Attempt
+from .attempt import EXITED, QUEUED, RUNNING, Attempt, check_environment, check_seconds, check_spec
 from .clock import Timers, boottime, now_ms
 from .failpoint import Failpoint
 from .journal import Journal
 from .link import SOCKET_NAME, Link
-from .processes import MARKER, read_stat, read_text, reset_oom_score, signal_group
+from .log import say
+from .processes import MARKER, OwnMemory, read_stat, read_text, reset_oom_score, signal_group
 from .protocol import PROTOCOLS, SOURCE
-from .replay import read_begun
+from .replay import end_record, intent_record, pid_record, read_begun, records_of
 from .setup import prepare_process, take_lock
 from .spawn import TRANSIENT_ERRNOS, SpawnError, spawn
 from .trees import Trees, sweep_orphans
@@ -33,8 +31,9 @@ if TYPE_CHECKING:
 
 IDLE_EXIT_SECONDS = 10.0
 ORPHAN_TICK_SECONDS = 0.5
-GROUP_POLL_SECONDS = 0.02
+LEFT_BEHIND_POLL_SECONDS = 0.02
 JOURNAL_RETRY_SECONDS = 0.5
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 RETRY_SPAWN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 failpoint = Failpoint(os.environ.pop("WATTLE_LAUNCHER_FAILPOINT", ""))
@@ -56,6 +55,7 @@ class Launcher:
         self.watched: dict[int, Attempt] = {}
         self.asked_to_end = self.ending = self.blocked = self.ticking = False
         self.trees = Trees()
+        self.memory = OwnMemory()
         self.epoll = select.epoll()
         self.null_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.oom_inherited = read_text("/proc/self/oom_score_adj").strip() not in ("", "0")
@@ -89,8 +89,9 @@ class Launcher:
 
     def _adopt(self, attempt: Attempt) -> None:
         """Watch the child of a launcher that died: it can be stopped, but its exit code can reach nobody."""
+        attempt.adopted = True
         if not attempt.pid:  # forked perhaps, but not written down
-            attempt.pid = min(self.trees.now().marked(attempt.id), default=0)
+            attempt.pid = self.trees.eldest(attempt.id)
         try:
             pidfd = os.pidfd_open(attempt.pid) if attempt.pid else -1
         except OSError:
@@ -99,9 +100,10 @@ class Launcher:
         if stat is None or stat.state in "ZX" or attempt.ticks not in (0, stat.ticks):
             if pidfd >= 0:
                 os.close(pidfd)
+            self.trees.kill(attempt)
             self.finish(attempt, lost="the launcher died while it ran, and nobody saw its end")
             return
-        attempt.pidfd, attempt.ticks, attempt.adopted = pidfd, stat.ticks, True
+        attempt.pidfd, attempt.ticks = pidfd, stat.ticks
         attempt.started_at = attempt.started_at or now_ms()
         self._watch(attempt)
 
@@ -109,6 +111,7 @@ class Launcher:
 
     def take_in(self, spec: dict[str, Any]) -> None:
         """Queue an attempt. A known id is answered with its state and never forked again."""
+        check_spec(spec)
         known = self.attempts.get(spec["id"])
         if known is not None:
             self.link.tell(known.state_message())
@@ -125,7 +128,7 @@ class Launcher:
         try:
             if not self.journal.has_room(self.running + 1):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self.journal.append(f"I {attempt.id}")
+            self.journal.append(intent_record(attempt))
         except OSError as error:
             self._postpone(attempt, f"the launcher's journal: {error.strerror}")
             return
@@ -137,21 +140,19 @@ class Launcher:
             self._refuse(attempt, refusal)
             return
         failpoint("launcher.forked")
-        self._began(attempt, spec.get("timeout"))
+        self._began(attempt)
 
-    def _began(self, attempt: Attempt, timeout_seconds: float | None) -> None:
+    def _began(self, attempt: Attempt) -> None:
         attempt.started_at = now_ms()
         stat = read_stat(attempt.pid)
         attempt.ticks = stat.ticks if stat else 0
-        self._append_or_shrug(f"P {attempt.id} {attempt.pid} {attempt.ticks} {attempt.started_at}")
+        self._append_or_shrug(pid_record(attempt))
         failpoint("launcher.pid")
         if self.oom_inherited:
             reset_oom_score(attempt.pid)
         attempt.pidfd = os.pidfd_open(attempt.pid)  # cannot lack a descriptor: two were closed a moment ago
         self._watch(attempt)
         attempt.spec = None
-        if timeout_seconds:
-            self.timers.after(timeout_seconds, self._on_timeout, attempt)
         self.link.tell(attempt.state_message())
 
     def _watch(self, attempt: Attempt) -> None:
@@ -159,6 +160,9 @@ class Launcher:
         self.running += 1
         self.watched[attempt.pidfd] = attempt
         self.epoll.register(attempt.pidfd, select.EPOLLIN)
+        if attempt.timeout:
+            started = (attempt.ticks + 1) / TICKS_A_SECOND  # or a little before
+            self.timers.at(started + attempt.timeout, self._on_timeout, attempt)
         if not self.ticking:
             self.ticking = True
             self.timers.after(ORPHAN_TICK_SECONDS, self._sweep_orphans)
@@ -168,7 +172,7 @@ class Launcher:
         try:
             self.journal.append(record)
         except OSError as error:
-            print(f"launcher: not in the journal: {record} ({error})", file=sys.stderr, flush=True)
+            say(f"not in the journal: {record} ({error})")
 
     def _refuse(self, attempt: Attempt, refusal: SpawnError) -> None:
         """Nothing ran: the machine had no room (it waits and is not burnt), or this can never run (it has failed)."""
@@ -194,29 +198,31 @@ class Launcher:
 
     def on_exit(self, attempt: Attempt) -> None:
         """Peek, sweep the group while the zombie pins its id, write the end down, and only then reap."""
-        if attempt.adopted:
-            self._unwatch(attempt)
-            self.finish(attempt, lost="the launcher that started it died, so nobody got its exit code")
+        how = self._peek(attempt)
+        if how is None:
             return
-        seen = os.waitid(os.P_PID, attempt.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if seen is None:
-            return
-        failpoint("launcher.peek")
-        attempt.leader_ended = True
         self._unwatch(attempt)
         in_grace = attempt.kill_at is not None and boottime() < attempt.kill_at
-        if in_grace and self.trees.now().group(attempt.pid):  # what the leader left behind has the same grace
-            self.timers.after(GROUP_POLL_SECONDS, self.on_exit, attempt)
+        if in_grace and self.trees.left_behind(attempt):  # it has the same grace as the leader
+            self.timers.after(LEFT_BEHIND_POLL_SECONDS, self.on_exit, attempt)
             return
-        signal_group(attempt.pid, signal.SIGKILL)
-        if attempt.cause is not None:
+        if attempt.adopted or attempt.cause is not None:
             self.trees.kill(attempt)
+        else:
+            signal_group(attempt.pid, signal.SIGKILL)
+        self.finish(attempt, **how)
+
+    def _peek(self, attempt: Attempt) -> dict[str, Any] | None:
+        """How it ended, None if it has not; not reaped yet."""
+        if attempt.adopted:
+            return {"lost": "the launcher that started it died, so nobody got its exit code"}
+        seen = os.waitid(os.P_PID, attempt.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if seen is None:
+            return None
+        failpoint("launcher.peek")
+        attempt.leader_ended = True
         exited = seen.si_code == os.CLD_EXITED
-        self.finish(
-            attempt,
-            code=seen.si_status if exited else None,
-            signal=None if exited else seen.si_status,
-        )
+        return {"code": seen.si_status if exited else None, "signal": None if exited else seen.si_status}
 
     def _unwatch(self, attempt: Attempt) -> None:
         if attempt.pidfd < 0:
@@ -232,7 +238,7 @@ class Launcher:
         end: dict[str, Any] = {"type": "attempt", "id": attempt.id, "state": EXITED, "at": now_ms()}
         end.update(how, pid=attempt.pid, started_at=attempt.started_at, cause=attempt.cause)
         try:
-            self.journal.append(f"X {attempt.id} {json.dumps(end, separators=(',', ':'))}")
+            self.journal.append(end_record(attempt.id, end))
         except OSError:
             self.timers.after(JOURNAL_RETRY_SECONDS, lambda _: self.finish(attempt, **how))
             return
@@ -241,8 +247,8 @@ class Launcher:
             usage = os.wait4(attempt.pid, 0)[2]
             end["cpu_seconds"] = round(usage.ru_utime + usage.ru_stime, 6)
             # The kernel counts a child's memory before its exec too, and that was ours: only more than that is its own.
-            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            end["peak_memory_bytes"] = usage.ru_maxrss * 1024 if usage.ru_maxrss > own else None
+            peak = usage.ru_maxrss * 1024
+            end["peak_memory_bytes"] = peak if peak > self.memory.bytes() else None
             failpoint("launcher.reaped")
         attempt.state, attempt.end, attempt.spec = EXITED, end, None
         self.link.tell(end)
@@ -259,24 +265,13 @@ class Launcher:
             keep=1024 + 4 * len(self.attempts),
         )
         if self.journal.is_long():
-            self._compact()
-
-    def _compact(self) -> None:
-        records = [self._generation_record()]
-        for attempt in self.attempts.values():
-            if attempt.state == QUEUED:
-                continue
-            records.append(f"I {attempt.id}")
-            if attempt.started_at is not None:
-                records.append(f"P {attempt.id} {attempt.pid} {attempt.ticks} {attempt.started_at}")
-            if attempt.end is not None:
-                records.append(f"X {attempt.id} {json.dumps(attempt.end, separators=(',', ':'))}")
-        self.journal.compact(records)
+            self.journal.compact([self._generation_record(), *records_of(self.attempts.values())])
 
     # -- stopping ---------------------------------------------------------------------------------
 
     def stop(self, attempt_id: str, grace_seconds: float, cause: str) -> None:
         """TERM to the tree now, KILL after the grace; what never started ends at once and says so."""
+        check_seconds(grace_seconds)
         attempt = self.attempts.get(attempt_id)
         if attempt is None or attempt.state == EXITED:
             return
@@ -319,7 +314,8 @@ class Launcher:
 
     def configure(self, slots: int, environment: dict[str, str]) -> None:
         """Set the number of slots and the environment that every attempt starts from."""
-        self.slots, self.environment = int(slots), dict(environment)
+        check_environment(environment)
+        self.slots, self.environment = int(slots), environment
 
     def tell_list(self) -> None:
         """Everything that is not acknowledged, then `listed`."""
@@ -362,8 +358,7 @@ class Launcher:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - whatever it was: dying would lose every worker that runs
-                traceback.print_exc()
-                sys.stderr.flush()
+                say(traceback.format_exc())
                 time.sleep(0.1)
         self._leave()
 
@@ -391,8 +386,8 @@ class Launcher:
                 if action is None:
                     raise ValueError(f"unknown operation {operation!r}")
                 action(self, *arguments)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                print(f"launcher: {operation!r} refused: {error!r}", file=sys.stderr, flush=True)
+            except Exception as error:  # noqa: BLE001 - whatever it was: the daemon lists and sends again what is lost here
+                say(f"{operation!r} refused: {error!r}")
                 self.link.drop()
                 return
 

@@ -12,6 +12,7 @@ from .clock import boottime
 
 MARKER = "WATTLE_ATTEMPT_ID"
 TABLE_AGE_SECONDS = 0.02
+OWN_MEMORY_AGE_SECONDS = 0.5
 
 
 class Stat(NamedTuple):
@@ -60,6 +61,20 @@ def children_of_self() -> list[int]:
     if os.path.exists(path):
         return [int(pid) for pid in read_text(path).split()]
     return [pid for pid in all_pids() if (stat := read_stat(pid)) and stat.parent == os.getpid()]
+
+
+class OwnMemory:
+    """The most memory that this process has had since its exec, and a MiB for what came since the last look."""
+
+    def __init__(self) -> None:
+        self._bytes, self._read_at = 0, -OWN_MEMORY_AGE_SECONDS
+
+    def bytes(self) -> int:
+        """As of at most half a second ago."""
+        if boottime() - self._read_at >= OWN_MEMORY_AGE_SECONDS:
+            peak = read_text("/proc/self/status").partition("VmHWM:")[2].split(maxsplit=1)[0]
+            self._bytes, self._read_at = (int(peak) + 1024) * 1024, boottime()
+        return self._bytes
 
 
 class ProcessTable:

@@ -35,6 +35,7 @@ def prepare_process(on_sigterm: Callable[..., None]) -> int:
     libc.prctl(PR_SET_NAME, b"wattle-launcher", 0, 0, 0)
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, the kernel would reap for us and keep no exit code
     wake_fd, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, on_sigterm)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KILL_ROUNDS = 5
+NO_LEADER = -1  # nobody's pid, group or parent
 
 
 class Trees:
@@ -27,13 +28,32 @@ class Trees:
             self._table = ProcessTable()
         return self._table
 
+    def members(self, attempt: Attempt) -> dict[int, int]:
+        """{pid: start ticks} of its live processes.
+
+        Nothing pins the ids of an adopted attempt's leader and group once that has ended: they may be a stranger's by
+        now, so what is left is known by the marker alone.
+        """
+        table = self.now()
+        leader = table.stats.get(attempt.pid)
+        is_gone = attempt.adopted and (leader is None or leader.ticks != attempt.ticks)
+        return table.tree(NO_LEADER if is_gone else attempt.pid, attempt.id)
+
+    def eldest(self, attempt_id: str) -> int:
+        """The pid of the process that has carried the attempt's marker longest, 0 without one."""
+        table = self.now()
+        return min(table.marked(attempt_id), key=lambda pid: (table.stats[pid].ticks, pid), default=0)
+
+    def left_behind(self, attempt: Attempt) -> bool:
+        """Whether anything lives beside its leader."""
+        return bool(self.members(attempt).keys() - {attempt.pid})
+
     def signal(self, attempt: Attempt, number: int) -> int:
         """Signal the whole tree; returns how many live processes the group's own signal did not reach."""
-        table = self.now()
-        found = table.tree(attempt.pid, attempt.id)
+        found = self.members(attempt)
         if not attempt.adopted:
             signal_group(attempt.pid, number)
-            for pid in (attempt.pid, *table.group(attempt.pid)):
+            for pid in (attempt.pid, *self.now().group(attempt.pid)):
                 found.pop(pid, None)
         for pid, ticks in found.items():
             signal_process(pid, ticks, number)

@@ -1,12 +1,16 @@
 """Bounds how many event streams are open at once, and how much of a slow one the kernel keeps."""
 
+import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from scheduler.api.protocol import HttpProtocol
 from schemas.errors import ServiceUnavailable
 
 # A stalled client otherwise holds 2.9 MB of kernel memory.
@@ -43,6 +47,21 @@ def limited_stream(handler: Handler, slots: StreamSlots) -> Handler:
             connection = request.get_extra_info("socket")
             if connection is not None:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            return await handler(request)
+            with _ending_with_client(request):
+                return await handler(request)
 
     return handle_stream
+
+
+@contextmanager
+def _ending_with_client(request: web.Request) -> Iterator[None]:
+    """Cancel what runs inside the block when the client leaves: the next ping would notice it only seconds later."""
+    protocol, task = request.protocol, asyncio.current_task()
+    if not isinstance(protocol, HttpProtocol) or task is None:
+        yield
+        return
+    protocol.when_lost = task.cancel
+    try:
+        yield
+    finally:
+        protocol.when_lost = None

@@ -7,14 +7,18 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
 
 from tests.helpers.waiting import wait_until
 from workers.inotify import Inotify
 from workers.log_files import Stream
-from workers.logs import LogHub, LogSubscription
+from workers.logs import AttemptLogs, LogHub, LogSubscription
 
 DEADLINE_SECONDS = 20.0
 NEVER_SECONDS = 1000.0
+slow = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 @dataclass(frozen=True)
@@ -97,3 +101,13 @@ def append(path: str, data: bytes) -> None:
         os.write(fd, data)
     finally:
         os.close(fd)
+
+
+def forget(logs: AttemptLogs) -> None:
+    for path in (logs.stdout_path, logs.stderr_path):
+        Path(path).unlink(missing_ok=True)
+
+
+async def read_all(hub: LogHub, logs: AttemptLogs) -> list[Frame]:
+    async with hub.follow(logs, tail="all") as subscription:
+        return await all_frames(subscription)

@@ -1,3 +1,5 @@
+"""Being told what changed, with real files and the real kernel."""
+
 import asyncio
 import contextlib
 import os
@@ -18,6 +20,16 @@ async def inotify() -> AsyncIterator[Inotify]:
     inotify = Inotify(asyncio.get_running_loop())
     yield inotify
     inotify.close()
+
+
+def kernel_watches(inotify: Inotify) -> int:
+    """How many the kernel really holds."""
+    with open(f"/proc/self/fdinfo/{inotify._fd}") as file:
+        return sum(line.startswith("inotify wd:") for line in file)
+
+
+def nothing_left(inotify: Inotify) -> bool:
+    return (kernel_watches(inotify), inotify._by_wd, inotify._by_path) == (0, {}, {})
 
 
 @contextlib.contextmanager
@@ -57,14 +69,15 @@ async def test_one_kernel_watch_serves_all_listeners_until_the_last_leaves(inoti
     first: list[str | None] = []
     second: list[str | None] = []
     watches = [inotify.watch(str(tmp_path), names.append) for names in (first, second)]
-    assert len(inotify._by_wd) == 1
+    assert kernel_watches(inotify) == 1
     watches[0].close()
     watches[0].close()
+    assert kernel_watches(inotify) == 1
     (tmp_path / "a").touch()
     await wait_until(lambda: "a" in second, on_timeout="the second listener was told")
     assert first == []
     watches[1].close()
-    assert (inotify._by_wd, inotify._by_path) == ({}, {})
+    assert nothing_left(inotify)
 
 
 async def test_two_paths_of_one_directory_are_both_told(inotify: Inotify, tmp_path: Path) -> None:
@@ -87,8 +100,32 @@ async def test_a_directory_that_does_not_exist_yet_is_watched_once_it_is_made(in
     await wait_until(lambda: None in names, on_timeout="the new directory was told")
     (tmp_path / "run" / "a").touch()
     await wait_until(lambda: "a" in names, on_timeout="a file in it was told")
+    assert kernel_watches(inotify) == 1
     watch.close()
-    assert (inotify._by_wd, inotify._by_path) == ({}, {})
+    assert nothing_left(inotify)
+
+
+async def test_waiting_for_a_directory_can_be_given_up(inotify: Inotify, tmp_path: Path) -> None:
+    watch = inotify.watch(str(tmp_path / "run"), lambda _: None)
+    assert kernel_watches(inotify) == 1
+    watch.close()
+    assert nothing_left(inotify)
+
+
+async def test_a_directory_made_while_it_is_looked_for_is_not_missed(
+    inotify: Inotify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str | None] = []
+    made = tmp_path / "run"
+
+    def make(_: str) -> bool:
+        made.mkdir()
+        return True
+
+    monkeypatch.setattr(os.path, "isdir", make)
+    inotify.watch(str(made), names.append)
+    (made / "a").touch()
+    await wait_until(lambda: "a" in names, on_timeout="a file in it was told")
 
 
 async def test_a_directory_whose_parent_is_missing_too_is_found_by_retry(inotify: Inotify, tmp_path: Path) -> None:

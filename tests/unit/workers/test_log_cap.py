@@ -1,3 +1,5 @@
+"""The size cap on real files, with a real flood."""
+
 import errno
 import os
 import subprocess
@@ -50,6 +52,17 @@ def refuse_to_punch(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 def test_a_file_under_the_cap_and_one_that_is_missing_are_left_alone(log: str, tmp_path: Path) -> None:
     Path(log).write_bytes(b"x" * MEBIBYTE)
     assert enforce_cap([log, str(tmp_path / "missing")], MEBIBYTE) == []
+    assert Path(log).read_bytes() == b"x" * MEBIBYTE
+
+
+def test_space_reserved_behind_the_end_is_no_log(log: str) -> None:
+    """XFS reserves as much as the file holds; here it is asked for."""
+    keep_size = 1
+    with open(log, "wb", 0) as file:
+        file.write(b"x" * MEBIBYTE)
+        assert log_cap._fallocate(file.fileno(), keep_size, MEBIBYTE, 4 * MEBIBYTE) == 0
+    assert allocated(log) > 4 * MEBIBYTE
+    assert enforce_cap([log], MEBIBYTE) == []
     assert Path(log).read_bytes() == b"x" * MEBIBYTE
 
 

@@ -1,3 +1,5 @@
+"""Reading a log by offset: tails, holes, files that shrink."""
+
 import os
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.workers.following import append
 from tests.unit.workers.test_log_lines import BYTES, plain_lines
 from workers import log_files
 from workers.log_cap import enforce_cap
@@ -66,33 +69,52 @@ def test_a_log_that_does_not_exist_is_empty(log: Path) -> None:
     assert splitter_at(str(log), 500).position == 0
 
 
-def test_the_tail_of_a_large_file_reads_only_its_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log.write_bytes(b"x" * 99 + b"\n")
-    os.truncate(log, 0)
-    with log.open("wb") as file:
-        for _ in range(64):
-            file.write((b"x" * 99 + b"\n") * 10_000)
-    read = 0
+@pytest.fixture
+def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much each read asked for."""
+    asked: list[int] = []
     pread = os.pread
 
     def counting(fd: int, length: int, offset: int) -> bytes:
-        nonlocal read
-        read += length
+        asked.append(length)
         return pread(fd, length, offset)
 
     monkeypatch.setattr(os, "pread", counting)
+    return asked
+
+
+@pytest.mark.parametrize("length", [100, 30_000])
+def test_the_tail_of_a_large_file_reads_only_its_end(log: Path, bytes_read: list[int], length: int) -> None:
+    line = b"x" * (length - 1) + b"\n"
+    log.write_bytes(line * (32_000_000 // length))
     tail = read_tail(str(log), 3)
-    assert tail.lines == ["x" * 99] * 3
-    assert tail.end_offset == 64_000_000
-    assert read < 1_000_000
+    assert tail.lines == [line[:-1].decode()] * 3
+    assert tail.end_offset == log.stat().st_size
+    assert sum(bytes_read) < 1_000_000
+
+
+def test_the_tail_does_not_read_through_a_hole(log: Path, bytes_read: list[int]) -> None:
+    log.touch()
+    os.truncate(log, 1 << 30)
+    with log.open("ab") as file:
+        file.write(b"after\n")
+    assert read_tail(str(log), 100, max_bytes=None).lines == [gap_text(1 << 30), "after"]
+    assert sum(bytes_read) < 1_000_000
 
 
 def test_the_tail_of_a_giant_line_is_its_last_parts(log: Path) -> None:
-    log.write_bytes(b"first\n" + "é".encode() * 5_000_000)
+    log.write_bytes(b"first\n" + "漢".encode() * 1_000_001)
     lines = read_tail(str(log), 2).lines
     assert len(lines) == 2
-    assert set("".join(lines)) == {"é"}
+    assert set("".join(lines)) == {"漢"}
     assert all(len(line.encode()) <= MAX_LINE_BYTES for line in lines)
+
+
+def test_what_is_cut_off_at_the_old_end_splits_no_character(log: Path) -> None:
+    log.write_bytes("漢".encode() * 200_000)
+    for extra in (b"", b"a", b"b"):
+        append(str(log), extra)
+        assert set("".join(read_tail(str(log), None, max_bytes=100_000).lines)) <= set("漢ab")
 
 
 def test_max_bytes_bounds_what_is_read(log: Path) -> None:
@@ -110,6 +132,15 @@ def test_a_hole_is_one_line_that_says_how_much_is_missing(log: Path) -> None:
     assert lines[at] == gap_text(hole_end - head_bytes)
     assert lines[:at] == [f"{number:063}" for number in range(head_bytes // 64)]
     assert lines[at + 1 :] == [f"{number:063}" for number in range(hole_end // 64, 32 * 1024)]
+
+
+def test_reading_up_to_an_end_stops_there_even_in_a_hole(log: Path) -> None:
+    write_capped(log)
+    with log_files.opened(str(log)) as fd:
+        assert fd is not None
+        splitter = splitter_at(str(log), 64 * 1024)
+        assert log_files.advance(fd, splitter, 1000, end=100_000) == [(gap_text(100_000 - 64 * 1024), 100_000)]
+        assert log_files.advance(fd, splitter, 1000, end=100_000) is None
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1, 2, 50])

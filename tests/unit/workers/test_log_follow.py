@@ -7,29 +7,32 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.waiting import wait_until
 from tests.unit.workers.following import (
-    CountingFramer,
+    NEVER_SECONDS,
     Frame,
     all_frames,
     append,
     become_live,
+    forget,
     next_frames,
     of_stream,
     parse_frames,
+    read_all,
     running_hub,
+    slow,
 )
 from tests.unit.workers.test_log_lines import BYTES, plain_lines
 from workers import log_follow, log_lines
+from workers import logs as logs_room
 from workers.log_cap import enforce_cap
 from workers.log_lines import EMPTIED_TEXT, gap_text
 from workers.logs import AttemptLogs, LogHub
 
 APPENDS = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), BYTES, st.integers(0, 3)), max_size=8)
-slow = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 @pytest.fixture
@@ -37,9 +40,10 @@ def logs(tmp_path: Path) -> AttemptLogs:
     return AttemptLogs.within(str(tmp_path), "a1")
 
 
-def forget(logs: AttemptLogs) -> None:
-    for path in (logs.stdout_path, logs.stderr_path):
-        Path(path).unlink(missing_ok=True)
+@pytest.fixture(autouse=True)
+def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found by the sweep only would be found a second late."""
+    monkeypatch.setattr(logs_room, "SWEEP_SECONDS", NEVER_SECONDS)
 
 
 async def read_ended(
@@ -82,11 +86,6 @@ async def check_following(logs: AttemptLogs, appends: list[tuple[str, bytes, int
             await check_resuming(hub, logs, followers[0].result())
 
 
-async def read_all(hub: LogHub, logs: AttemptLogs) -> list[Frame]:
-    async with hub.follow(logs, tail="all") as subscription:
-        return await all_frames(subscription)
-
-
 def check_same(frames: list[Frame], expected: list[Frame]) -> None:
     """The same lines of each stream; how the streams interleave is known to nobody."""
     for stream in ("stdout", "stderr"):
@@ -100,33 +99,6 @@ def check_same(frames: list[Frame], expected: list[Frame]) -> None:
 async def check_resuming(hub: LogHub, logs: AttemptLogs, frames: list[Frame]) -> None:
     for index, frame in enumerate(frames):
         check_same(await read_ended(hub, logs, resume=(frame.out, frame.err)), frames[index + 1 :])
-
-
-@slow
-@given(pieces=st.lists(st.text("a\né漢😀", max_size=5), max_size=8))
-def test_lines_shown_early_still_add_up_for_everybody(logs: AttemptLogs, pieces: list[str]) -> None:
-    async def check() -> None:
-        async with running_hub(partial_seconds=0.0005) as hub, asyncio.TaskGroup() as group:
-            followers = []
-            for piece in pieces:
-                followers.append(group.create_task(read_all(hub, logs)))
-                append(logs.stdout_path, piece.encode())
-                await asyncio.sleep(0.0007)
-            await wait_until(lambda: hub.followers == len(pieces), on_timeout="everybody follows")
-            hub.finish(logs.attempt_id)
-        for follower in followers:
-            check_adds_up("".join(pieces).encode(), follower.result())
-
-    forget(logs)
-    asyncio.run(check())
-
-
-def check_adds_up(data: bytes, frames: list[Frame]) -> None:
-    shown = ""
-    for frame in frames:
-        shown += frame.line
-        assert data[: frame.out].replace(b"\n", b"").decode() == shown
-    assert shown == data.replace(b"\n", b"").decode()
 
 
 @slow
@@ -189,12 +161,13 @@ async def test_what_is_written_is_there_while_the_attempt_runs(logs: AttemptLogs
 
 async def test_the_directory_may_be_made_after_following_began(tmp_path: Path) -> None:
     logs = AttemptLogs.within(str(tmp_path / "runs" / "r1"), "a1")
+    os.mkdir(tmp_path / "runs")
     async with running_hub() as hub, hub.follow(logs) as subscription:
-        waiting = asyncio.create_task(next_frames(subscription, 1))
-        await asyncio.sleep(0)
-        os.makedirs(tmp_path / "runs" / "r1")
+        await become_live(subscription)
+        await wait_until(lambda: hub._feeds["a1"]._pump_handle is None, on_timeout="the reader rests")
+        os.mkdir(tmp_path / "runs" / "r1")
         append(logs.stdout_path, b"hello\n")
-        assert of_stream(await waiting, "stdout") == ["hello"]
+        assert of_stream(await next_frames(subscription, 1), "stdout") == ["hello"]
 
 
 @pytest.mark.parametrize(("tail", "expected"), [(2, ["2", "3"]), (0, []), (None, []), ("all", ["1", "2", "3"])])
@@ -204,60 +177,6 @@ async def test_tail_then_live(logs: AttemptLogs, tail: log_follow.TailWish, expe
         append(logs.stdout_path, b"4\n")
         frames = await next_frames(subscription, len(expected) + 1)
         assert of_stream(frames, "stdout") == [*expected, "4"]
-
-
-async def test_one_stream_only(logs: AttemptLogs) -> None:
-    append(logs.stdout_path, b"out\n")
-    append(logs.stderr_path, b"err\n")
-    async with (
-        running_hub() as hub,
-        hub.follow(logs, streams=["stderr"]) as errors,
-        hub.follow(logs, streams=["stdout"]) as output,
-        hub.follow(logs) as both,
-    ):
-        started = [await next_frames(each, count) for each, count in ((errors, 1), (output, 1), (both, 2))]
-        waiting = [asyncio.create_task(all_frames(each)) for each in (errors, output, both)]
-        append(logs.stdout_path, b"out2\n")
-        append(logs.stderr_path, b"err2\n")
-        hub.finish("a1")
-        got = [first + await rest for first, rest in zip(started, waiting, strict=True)]
-    assert [(of_stream(frames, "stdout"), of_stream(frames, "stderr")) for frames in got] == [
-        ([], ["err", "err2"]),
-        (["out", "out2"], []),
-        (["out", "out2"], ["err", "err2"]),
-    ]
-
-
-async def test_a_prompt_becomes_visible_and_its_answer_makes_no_empty_line(logs: AttemptLogs) -> None:
-    async with running_hub(partial_seconds=0.02) as hub, hub.follow(logs) as subscription:
-        append(logs.stdout_path, b"Password: ")
-        assert await next_frames(subscription, 1) == [Frame("a1", "stdout", "Password: ", 10, 0)]
-        append(logs.stdout_path, b"\nwelcome\n")
-        assert await next_frames(subscription, 1) == [Frame("a1", "stdout", "welcome", 19, 0)]
-
-
-async def test_one_who_comes_after_a_prompt_was_shown_continues_like_the_others(logs: AttemptLogs) -> None:
-    async with running_hub(partial_seconds=0.02) as hub, hub.follow(logs) as first:
-        append(logs.stdout_path, b"Password: ")
-        await next_frames(first, 1)
-        async with hub.follow(logs) as second:
-            assert of_stream(await next_frames(second, 1), "stdout") == ["Password: "]
-            append(logs.stdout_path, b"secret\n")
-            assert (
-                await next_frames(second, 1) == await next_frames(first, 1) == [Frame("a1", "stdout", "secret", 17, 0)]
-            )
-
-
-async def test_one_who_resumes_inside_the_unfinished_line_cuts_it_for_all(logs: AttemptLogs) -> None:
-    async with running_hub() as hub, hub.follow(logs) as first:
-        append(logs.stdout_path, b"one\ntwo three")
-        assert of_stream(await next_frames(first, 1), "stdout") == ["one"]
-        async with hub.follow(logs, resume=(8, 0)) as second:
-            rest = asyncio.create_task(all_frames(second))
-            assert await next_frames(first, 1) == [Frame("a1", "stdout", "two ", 8, 0)]
-            append(logs.stdout_path, b" four\n")
-            hub.finish("a1")
-            assert await rest == await all_frames(first) == [Frame("a1", "stdout", "three four", 19, 0)]
 
 
 async def test_the_last_line_needs_no_newline_once_the_attempt_has_ended(logs: AttemptLogs) -> None:
@@ -297,6 +216,16 @@ async def test_an_overflow_is_also_many_small_chunks(logs: AttemptLogs) -> None:
         assert not subscription.overflowed
         subscription.push(b"x")
         assert subscription.overflowed
+
+
+async def test_what_was_taken_counts_no_more(logs: AttemptLogs) -> None:
+    most = b"x" * (log_follow.QUEUE_BYTES - 10)
+    async with running_hub() as hub, hub.follow(logs) as subscription:
+        for _ in range(3):
+            subscription.push(most)
+            subscription.push(b"y" * 10)
+            assert await anext(subscription) == most + b"y" * 10
+        assert not subscription.overflowed
 
 
 async def test_a_line_larger_than_the_queue_is_delivered(logs: AttemptLogs) -> None:
@@ -387,22 +316,3 @@ async def test_a_log_that_was_removed_or_cannot_be_read_is_an_error_not_a_silenc
         for each in (live, fresh):
             with pytest.raises(IsADirectoryError):
                 await all_frames(each)
-
-
-async def test_each_line_is_framed_once_for_all_live_followers(logs: AttemptLogs) -> None:
-    framer = CountingFramer()
-    async with running_hub(framer) as hub, asyncio.TaskGroup() as group:
-        followers = [group.create_task(read_all(hub, logs)) for _ in range(50)]
-        await wait_until(lambda: len(joined(hub, logs)) == 50, on_timeout="all are live")
-        for number in range(100):
-            append(logs.stdout_path, b"%d\n" % number)
-            await asyncio.sleep(0)
-        hub.finish("a1")
-    for follower in followers:
-        assert of_stream(follower.result(), "stdout") == [str(number) for number in range(100)]
-    assert framer.count == 100
-
-
-def joined(hub: LogHub, logs: AttemptLogs) -> list[object]:
-    feed = hub._feeds.get(logs.attempt_id)
-    return list(feed._joined) if feed else []

@@ -1,3 +1,5 @@
+"""Splitting bytes into lines: no byte lost, none twice, whatever the appends."""
+
 import itertools
 
 import pytest

@@ -100,6 +100,14 @@ async def test_the_sweep_finds_what_inotify_did_not_tell(logs: AttemptLogs, monk
         assert of_stream(await next_frames(subscription, 1), "stdout") == ["found"]
 
 
+async def test_the_sweep_sets_the_watch_that_could_not_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs_room, "SWEEP_SECONDS", 0.01)
+    async with running_hub() as hub, hub.follow(AttemptLogs.within(str(tmp_path / "runs" / "r1"), "a1")):
+        assert hub._inotify._by_wd == {}
+        os.makedirs(tmp_path / "runs" / "r1")
+        await wait_until(lambda: hub._inotify._by_wd, on_timeout="the directory is watched")
+
+
 async def test_both_streams_may_be_one_file(tmp_path: Path) -> None:
     path = str(tmp_path / "both")
     async with running_hub() as hub:
@@ -107,3 +115,23 @@ async def test_both_streams_may_be_one_file(tmp_path: Path) -> None:
             append(path, b"x\n")
             assert of_stream(await next_frames(subscription, 1), "stdout") == ["x"]
         assert hub._directories == {}
+
+
+async def test_many_wakes_are_one_reading(logs: AttemptLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_hub() as hub, hub.follow(logs) as subscription:
+        await become_live(subscription)
+        feed = hub._feeds["a1"]
+        readings: list[bool] = []
+        pump = feed._pump
+
+        def counting() -> bool:
+            readings.append(pump())
+            return readings[-1]
+
+        monkeypatch.setattr(feed, "_pump", counting)
+        await wait_until(lambda: feed._pump_handle is None, on_timeout="nothing is left to read")
+        readings.clear()
+        for _ in range(100):
+            feed.wake()
+        await wait_until(lambda: feed._pump_handle is None, on_timeout="it was read")
+        assert len(readings) == 1

@@ -1,3 +1,5 @@
+"""Measuring process trees: the grouping and the sums as pure functions, then real processes."""
+
 import contextlib
 import os
 import signal
@@ -220,6 +222,16 @@ async def test_a_daemonised_child_counts_on_once_it_was_seen(start: Start) -> No
     finally:
         kill(child)
     await wait_until(lambda: not running(sampler, leader.pid), on_timeout="nothing is left")
+
+
+def test_a_later_process_with_the_pid_of_a_member_is_no_member(start: Start) -> None:
+    leader = start("cat")
+    sampler = ProcessTreeSampler()
+    sampler.sample({"a": leader.pid})
+    table = read_process_table()
+    assert sampler._known(table) == {leader.pid: "a"}
+    later = table[leader.pid]._replace(start_ticks=table[leader.pid].start_ticks + 1)
+    assert sampler._known({leader.pid: later}) == {}
 
 
 def test_cpu_seconds_are_what_the_kernel_says_children_included(start: Start) -> None:

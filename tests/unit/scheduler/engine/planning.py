@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, Wake
+from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
 from scheduler.engine.plan import Plan
 from scheduler.engine.policy import Outcome
 from schemas.graph import Graph, build_graph
@@ -97,8 +97,9 @@ class World:
                 assert self.stops.get(worker, ("restart", ""))[0] == "restart", "stopped twice"
                 assert (cause, worker in self.stops) != ("restart", True), "a restart after a stop"
                 self.stops[worker] = (cause, reason)
-                if cause == "fail_fast":
-                    self.stopping = self.stopping or reason
+            case StopRun(reason):
+                assert self.stopping is None, "stopped twice"
+                self.stopping = reason
             case Wake(worker, delay_seconds):
                 self._must_be_idle(worker)
                 assert delay_seconds >= 0
@@ -153,9 +154,7 @@ class World:
         return self.plan.on_timer(worker)
 
     def stop(self) -> list[Effect]:
-        effects = self.plan.stop("stopped by request")
-        self.stopping = self.stopping or "stopped by request"
-        return effects
+        return self.plan.stop("stopped by request")
 
     def stop_worker(self, worker: int) -> list[Effect]:
         effects = self.plan.stop_worker(worker, "stopped by request")
@@ -190,7 +189,7 @@ class World:
             again = plan.restart_worker(worker) if cause == "restart" else plan.stop_worker(worker, reason)
             assert again == [Stop(worker, cause if cause == "restart" else "stop", reason)]
         if self.stopping is not None:
-            effects += plan.stop(self.stopping)
+            assert plan.stop(self.stopping) == [StopRun(self.stopping)], "what a stop means is on record with it"
         return plan, effects
 
 

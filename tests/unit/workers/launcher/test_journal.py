@@ -161,9 +161,13 @@ def test_a_full_disk_ends_the_beginnings_before_it_loses_an_end(directory_fd: in
             journal.append(end)
         assert begun > RESERVE_BYTES // 1024
         with pytest.raises(OSError, match=r"large|short"):
-            while True:
-                journal.append(end)
+            append_for_ever(journal, end)
     assert len(reopened(directory_fd)) >= begun + running + begun
+
+
+def append_for_ever(journal: Journal, text: str) -> None:
+    while True:
+        journal.append(text)
 
 
 def test_room_comes_back(directory_fd: int) -> None:
