@@ -219,7 +219,7 @@ class WorkflowNotRunning(WattleError):
 
 
 class WorkerAlreadyRunning(WattleError):
-    """Worker '{workflow}/{name}' is already running, stop it first"""
+    """Worker '{workflow}/{name}' is already running, or waits for its turn in a run in progress, stop it first"""
 
     code = "WORKER_ALREADY_RUNNING"
     status = 409

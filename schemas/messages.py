@@ -25,7 +25,7 @@ MESSAGES: Final[dict[str, dict[Language, str]]] = {
     "WORKFLOW_ALREADY_EXISTS": {"zh": "工作流 '{name}' 已存在"},
     "WORKFLOW_ALREADY_RUNNING": {"zh": "工作流 '{name}' 正在运行，请先停止"},
     "WORKFLOW_NOT_RUNNING": {"zh": "工作流 '{name}' 未在运行"},
-    "WORKER_ALREADY_RUNNING": {"zh": "工作者 '{workflow}/{name}' 正在运行，请先停止"},
+    "WORKER_ALREADY_RUNNING": {"zh": "工作者 '{workflow}/{name}' 正在运行或等待运行，请先停止"},
     "WORKER_NOT_RUNNING": {"zh": "工作者 '{workflow}/{name}' 未在运行"},
     "INPUT_MISSING": {"zh": "工作者 '{workflow}/{name}' 无法启动，缺少输入: {missing}"},
     "UNAUTHORIZED": {"zh": "未授权: {reason}"},

@@ -130,3 +130,8 @@ def _too_long(name: str) -> str:
     if len(name) <= MAX_NAME_CHARACTERS:
         size = f"{len(name.encode())} bytes long in UTF-8"
     return f"{quote(name)} is {size}; a name has at most {MAX_NAME_CHARACTERS} characters and {MAX_NAME_BYTES} bytes"
+
+
+def variable_name(name: str) -> str:
+    """An input's or output's name as the end of a variable's: upper case; what is no letter or digit becomes `_`."""
+    return "".join(character if character.isalnum() else "_" for character in name.upper())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.command import check_command
-from schemas.names import check_name, is_name
+from schemas.names import check_name, is_name, variable_name
 from schemas.text import quote
 
 # What Linux takes as one argument or one variable (128 KiB with the NUL at its end), whatever the rest is.
@@ -30,6 +30,7 @@ class Neighbours:
         yield from self._check_names(worker, index)
         yield from _check_command(worker)
         yield from _check_size(worker)
+        yield from _check_variables(worker)
 
     def _check_names(self, worker: Mapping[Any, Any], index: int) -> Iterator[Problem]:
         name = _name(worker.get("name"))
@@ -53,6 +54,19 @@ def _check_command(worker: Mapping[Any, Any]) -> Iterator[Problem]:
     problem = check_command(command, shell, args if isinstance(args, list) else ())
     if problem:
         yield ("command",), problem
+
+
+def _check_variables(worker: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Whether each input and output has a WATTLE_INPUT_<NAME> or WATTLE_OUTPUT_<NAME> of its own."""
+    for field in ("inputs", "outputs"):
+        names = worker.get(field)
+        first_with: dict[str, str] = {}
+        for name in names if isinstance(names, dict) else ():
+            variable = variable_name(name) if isinstance(name, str) else ""
+            first = first_with.setdefault(variable, name)
+            if first != name and variable:
+                full = f"WATTLE_{field[:-1].upper()}_{variable}"
+                yield (field, name), f"and {quote(first)} would both be ${full} for the command; rename one"
 
 
 def _check_size(worker: Mapping[Any, Any]) -> Iterator[Problem]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from schemas.names import variable_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +41,6 @@ def inherited_environment(daemon: Mapping[str, str]) -> dict[str, str]:
     chosen.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
     chosen["PYTHONUNBUFFERED"] = "1"  # a worker's prints should be seen when they are printed
     return chosen
-
-
-def variable_name(name: str) -> str:
-    """An input's or output's name as the end of a variable's name: upper case, other characters become `_`."""
-    return re.sub(r"[^A-Z0-9_]", "_", name.upper())
 
 
 def attempt_environment(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from schemas.names import nearest
+from workers.log_links import is_log_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +109,7 @@ def collect(files: WorkerFiles, stdout_to: str | None, stdout_log: str, started_
     source = "command"
     if files.only_output is not None and stdout_to is not None:
         version = version_of(files.only_output)
-        if version == (None if stdout_to == ABSENT else stdout_to):
+        if version in (None, stdout_to):  # not written; a command that only removed an earlier print wrote nothing
             error = capture_stdout(stdout_log, files.only_output)
             if error is not None:
                 return Collected(error=error)
@@ -131,7 +132,8 @@ def capture_stdout(stdout_log: str, path: str) -> str | None:
 
     The copy gets a time by which it is known again after a crash, see `captured_version`.
     """
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.wattle-part")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{os.fsdecode(os.fsencode(name)[:200])}.wattle-part")  # at most 255 bytes
     try:
         with open(stdout_log, "rb") as log:
             times = os.fstat(log.fileno())
@@ -180,10 +182,11 @@ def _explain_one(name: str, path: str, started_at_ms: int) -> str:
 
 
 def _written_since(folder: str, started_at_ms: int) -> list[str]:
-    """Names in a folder that changed since the start (with 10 ms for coarse clocks), newest first."""
+    """Names in a folder that changed since the start (with 10 ms for coarse clocks), newest first; none of ours."""
     try:
         with os.scandir(folder) as entries:
-            times = {entry.name: entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries}
+            others = (entry for entry in entries if not (entry.is_dir() and is_log_folder(entry.path)))
+            times = {entry.name: entry.stat(follow_symlinks=False).st_mtime_ns for entry in others}
     except OSError:
         return []
     since = (started_at_ms - 10) * 1_000_000

@@ -14,6 +14,11 @@ def documented_paths(folder: str) -> dict[str, str]:
     return {stream: f"{folder}/{name}" for stream, (name, _) in NAMES.items()}
 
 
+def is_log_folder(path: str) -> bool:
+    """Whether this is a folder that leads to a worker's logs, which the worker itself did not write."""
+    return any(os.path.islink(os.path.join(path, name)) for name, _ in NAMES.values())
+
+
 def link_logs(folder: str, log_prefix: str) -> dict[str, str]:
     """Let the worker's log folder lead to an attempt's files; returns {stream: the path that really leads there}.
 
@@ -42,6 +47,8 @@ def _point(link: str, target: str) -> bool:
     except OSError:
         return False  # a real file: somebody else's
     temporary = f"{link}.wattle-new"
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)  # left behind by a crash
     with contextlib.suppress(OSError):
         os.symlink(target, temporary)
         os.replace(temporary, link)

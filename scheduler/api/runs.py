@@ -34,7 +34,7 @@ def _stored_run(request: web.Request) -> StoredRun:
 def _workers_of(db: sqlite3.Connection, run: StoredRun) -> list[tuple[StoredWorker, WorkerState | None]]:
     """The workers that took part in a run, each with its state there."""
     states = runs.states_of_run(db, run.seq)
-    members = workflows.get_workers_of_run(db, run.workflow_id, run.created_at)
+    members = workflows.get_workers_of_revision(db, run.workflow_id, run.revision)
     return [(worker, states.get(worker.id)) for worker in members if run.target in (None, worker.name)]
 
 

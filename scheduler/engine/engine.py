@@ -215,6 +215,11 @@ class Engine:
         """Launch a worker anew: within its run if it runs, as a run of its own otherwise."""
         stored = self._store.read(lambda db: get_workflow(db, name))
         self._store.read(lambda db: get_worker(db, stored, worker))
+        found = self._find_open(stored.id, worker)
+        if found is not None and found[0].plan.is_resting(found[1]):
+            resting, index = found
+            await self.pump.ask(lambda acts: resting.apply(resting.plan.restart_worker(index), acts))
+            return
         attempt = self.find_attempt(stored.id, worker)
         if attempt is None:
             await self.start_worker(name, worker)

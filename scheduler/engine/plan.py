@@ -74,6 +74,10 @@ class Plan:
         """Whether the worker waits for nothing but a slot."""
         return self.stages[worker] is Stage.READY
 
+    def is_resting(self, worker: int) -> bool:
+        """Whether the worker waits for the end of a pause before another attempt."""
+        return self.stages[worker] is Stage.RESTING
+
     def is_open(self, worker: int) -> bool:
         """Whether the worker takes part and has not ended."""
         return worker in self._members and self.stages[worker] is not Stage.ENDED
@@ -156,7 +160,7 @@ class Plan:
 
     def on_timer(self, worker: int) -> list[Effect]:
         """The pause before another attempt is over."""
-        return [self._ready(worker)] if self.stages[worker] is Stage.RESTING else []
+        return [self._ready(worker)] if self.is_resting(worker) else []
 
     # -- what is asked ----------------------------------------------------------------------------
 
@@ -182,8 +186,11 @@ class Plan:
     def restart_worker(self, worker: int) -> list[Effect]:
         """End the worker's attempt and launch another in the same run; what depends on it goes on waiting.
 
-        Nothing follows without an attempt, or when it is being stopped or restarted already: a stop wins.
+        A pause before another attempt is cut short. Nothing follows without either, or when the attempt is being
+        stopped or restarted already: a stop wins.
         """
+        if self.is_resting(worker):
+            return self._restart(worker)
         if self.stages[worker] not in LIVE or worker in self._stop_reasons or worker in self._restarting:
             return []
         self._restarting.add(worker)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import orjson
 
 from scheduler.engine.policy import Outcome, read_outcome
+from scheduler.engine.recovery import judge_missing
 from scheduler.engine.runner import Acts, Attempt, Runner
 from scheduler.engine.slots import Turns, Window
 from scheduler.store.changes import AttemptEnded, AttemptStarted, StdoutCaptured
@@ -50,10 +51,11 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A pause before another attempt is over."""
+    """The pause after a worker's `attempts`-th attempt is over."""
 
     runner: Runner
     worker: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,9 @@ class Pump:
                     self._settle(attempt, report, collected, acts)
             case Enter(runner):
                 runner.apply(runner.plan.start(), acts)
-            case Due(runner, worker):
-                runner.apply(runner.plan.on_timer(worker), acts)
+            case Due(runner, worker, attempts):
+                if runner.plan.attempts[worker] == attempts:  # else a restart cut that pause short
+                    runner.apply(runner.plan.on_timer(worker), acts)
             case Ask(decide):
                 decide(acts)
             case Delayed(attempt_id, reason):
@@ -350,7 +353,7 @@ class Pump:
             self._executor.stop(attempt.id, grace, attempt.stop_cause or "stop")
         loop = asyncio.get_running_loop()
         for runner, worker, delay in acts.wakes:
-            loop.call_later(delay, self.put, Due(runner, worker))
+            loop.call_later(delay, self.put, Due(runner, worker, runner.plan.attempts[worker]))
         for attempt in acts.started:
             self.on_started(attempt)
         self._bus.publish(events)
@@ -362,17 +365,6 @@ class Pump:
         for runner in acts.finished:
             self._turns.leave(runner)
             runner.ended.set_result(None)
-
-
-def judge_missing(attempt: Attempt, boot_id: str, journal_id: str) -> Report | None:
-    """What became of an attempt that a launcher does not list: None if it provably never began (send it again)."""
-    if attempt.boot_id != boot_id:
-        return Report(attempt.id, "exited", lost="the host restarted while it ran or waited to start")
-    if attempt.journal_id != journal_id:
-        return Report(attempt.id, "exited", lost="the launcher's journal is gone, and with it what became of this")
-    if attempt.stop_cause is not None:
-        return Report(attempt.id, "exited", never_started=True, cause=attempt.stop_cause)
-    return None
 
 
 def _needs_disk(runner: Runner, files: WorkerFiles) -> bool:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from scheduler.engine.effects import StopRun
+from scheduler.engine.effects import StopRun, Wake
 from scheduler.engine.runner import Acts, Attempt, Runner
 from scheduler.store.runs import StoredAttempt, StoredRun, WorkerState, open_attempts, open_runs, states_of_run
 from scheduler.store.workflows import get_workflow_by_id
 from schemas.envelope import utc_timestamp
+from workers.executor import Report
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from scheduler.engine.definitions import Definition, Definitions
+    from scheduler.engine.effects import Effect
     from scheduler.store.database import Database
     from schemas.run import Ended
 
@@ -68,8 +70,14 @@ def restore(runner: Runner, unfinished: Unfinished, acts: Acts) -> None:
         for worker, state in states.items()
         if state.phase == "retrying" and worker not in ended and worker not in runner.attempts
     }
-    runner.apply(runner.plan.resume(ended, attempts, resting), acts)
+    _apply_news(runner, runner.plan.resume(ended, attempts, resting), acts)
     _drive_stops_again(runner, unfinished, acts)
+
+
+def _apply_news(runner: Runner, effects: list[Effect], acts: Acts) -> None:
+    """Do what follows from the record; what is in it (pauses with their reasons, a stop) is not written again."""
+    acts.wakes += [(runner, effect.worker, effect.delay_seconds) for effect in effects if isinstance(effect, Wake)]
+    runner.apply([effect for effect in effects if not isinstance(effect, Wake | StopRun)], acts)
 
 
 def _attempt(runner: Runner, worker: int, stored: StoredAttempt) -> Attempt:
@@ -98,8 +106,18 @@ def _drive_stops_again(runner: Runner, unfinished: Unfinished, acts: Acts) -> No
         else:
             runner.plan.stop_worker(worker, stored.reason or "stopped by request")
     if unfinished.run.phase == "stopping":
-        effects = runner.plan.stop(unfinished.run.reason or "stopped by request")
-        runner.apply([effect for effect in effects if not isinstance(effect, StopRun)], acts)  # that is on record
+        _apply_news(runner, runner.plan.stop(unfinished.run.reason or "stopped by request"), acts)
+
+
+def judge_missing(attempt: Attempt, boot_id: str, journal_id: str) -> Report | None:
+    """What became of an attempt that a launcher does not list: None if it provably never began (send it again)."""
+    if attempt.boot_id != boot_id:
+        return Report(attempt.id, "exited", lost="the host restarted while it ran or waited to start")
+    if attempt.journal_id != journal_id or attempt.started_at is not None:
+        return Report(attempt.id, "exited", lost="the launcher's journal is gone, and with it what became of this")
+    if attempt.stop_cause is not None:
+        return Report(attempt.id, "exited", never_started=True, cause=attempt.stop_cause)
+    return None
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -41,8 +41,9 @@ class Sampler:
 
     async def sample_of(self, attempt: Attempt) -> Sample | None:
         """A fresh sample of a running attempt, None when nothing of it is left."""
-        if time.monotonic() - self._sampled_at > FRESH_SECONDS or attempt.id not in self._samples:
-            await self._sample()
+        async with self._lock:  # of many who ask at once, the first pays for all
+            if time.monotonic() - self._sampled_at > FRESH_SECONDS or attempt.id not in self._samples:
+                await self._sample()
         return self._samples.get(attempt.id)
 
     async def run(self) -> None:
@@ -56,16 +57,16 @@ class Sampler:
                 self._samples = {}
                 self._awake.clear()
                 continue
-            if running and time.monotonic() - self._sampled_at >= SAMPLE_SECONDS * 0.9:
-                await self._sample()
+            async with self._lock:
+                if running and time.monotonic() - self._sampled_at >= SAMPLE_SECONDS * 0.9:
+                    await self._sample()
             pause = min(SAMPLE_SECONDS, await self._enforce_cap(running))
 
     async def _sample(self) -> None:
-        async with self._lock:
-            running = {attempt.id: attempt for attempt in self._running()}
-            leaders = {attempt.id: attempt.pid for attempt in running.values()}
-            self._samples = await asyncio.to_thread(self._trees.sample, leaders)
-            self._sampled_at = time.monotonic()
+        running = {attempt.id: attempt for attempt in self._running()}
+        leaders = {attempt.id: attempt.pid for attempt in running.values()}
+        self._samples = await asyncio.to_thread(self._trees.sample, leaders)
+        self._sampled_at = time.monotonic()
         for attempt_id, sample in self._samples.items():
             attempt = running[attempt_id]
             attempt.peak_memory_bytes = max(attempt.peak_memory_bytes or 0, sample.memory_bytes)

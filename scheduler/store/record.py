@@ -70,9 +70,9 @@ def _run_started(db: sqlite3.Connection, change: RunStarted) -> Event:
     if row is None:  # replaced or deleted since it was read
         raise WorkflowNotFound(name=_workflow_name(db, change.workflow_id))
     db.execute(
-        "INSERT INTO runs (seq, id, workflow_id, number, target, status, created_at, started_at)"
-        " VALUES (?, ?, ?, ?, ?, 'running', ?, ?)",
-        (change.seq, change.id, change.workflow_id, row[0], change.target, change.at, change.at),
+        "INSERT INTO runs (seq, id, workflow_id, number, revision, target, status, created_at, started_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?)",
+        (change.seq, change.id, change.workflow_id, row[0], change.revision, change.target, change.at, change.at),
     )
     data = {"run_id": change.id, "number": row[0]}
     return Event(change.at, "run.started", change.workflow_id, change.seq, data=data)

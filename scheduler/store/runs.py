@@ -21,6 +21,7 @@ class StoredRun:
     workflow_id: int
     workflow: str
     number: int
+    revision: int
     target: str | None
     status: str
     phase: str | None
@@ -75,7 +76,8 @@ class StoredAttempt:
 
 
 _RUN = (
-    "SELECT r.seq, r.id, r.workflow_id, w.name, r.number, r.target, r.status, r.phase, r.reason, r.created_at,"
+    "SELECT r.seq, r.id, r.workflow_id, w.name, r.number, r.revision,"
+    " r.target, r.status, r.phase, r.reason, r.created_at,"
     " r.started_at, r.completed_at FROM runs r JOIN workflows w ON w.id = r.workflow_id"
 )
 _STATE = (

@@ -106,12 +106,12 @@ def get_workers(db: sqlite3.Connection, workflow_id: int, limit: int = -1, offse
     return [StoredWorker(*row) for row in rows]
 
 
-def get_workers_of_run(db: sqlite3.Connection, workflow_id: int, created_by: str) -> list[StoredWorker]:
-    """The workers that lived when a run was created at `created_by`, the since deleted ones included."""
+def get_workers_of_revision(db: sqlite3.Connection, workflow_id: int, revision: int) -> list[StoredWorker]:
+    """The workers that a workflow had at a revision, the since deleted ones included."""
     rows = db.execute(
-        f"SELECT {_WORKER} FROM workers WHERE workflow_id = ? AND created_at <= ?"  # noqa: S608
-        " AND (deleted_at IS NULL OR deleted_at > ?) ORDER BY id",
-        (workflow_id, created_by, created_by),
+        f"SELECT {_WORKER} FROM workers WHERE workflow_id = ?1 AND since <= ?2"  # noqa: S608
+        " AND (until IS NULL OR until > ?2) ORDER BY id",
+        (workflow_id, revision),
     )
     return [StoredWorker(*row) for row in rows]
 
@@ -125,7 +125,7 @@ def insert_workflow(db: sqlite3.Connection, workflow: Workflow, working_dir: str
         (workflow.name, working_dir, _own_definition(workflow), at),
     )
     workflow_id = int(cursor.lastrowid or 0)
-    _insert_workers(db, workflow_id, workflow, working_dir, at)
+    _insert_workers(db, workflow_id, 1, workflow, working_dir, at)
     event = Event(at, "workflow.created", workflow_id, data={"workers": len(workflow.workers)})
     write_events(db, [event])
     return event
@@ -135,13 +135,14 @@ def replace_workflow(db: sqlite3.Connection, workflow: Workflow, working_dir: st
     """Give a workflow that does not run another definition; what ran before keeps the old one."""
     stored = get_workflow(db, workflow.name)
     _refuse_while_running(stored)
-    db.execute("UPDATE workers SET deleted_at = ? WHERE workflow_id = ? AND deleted_at IS NULL", (at, stored.id))
+    revision = stored.revision + 1
+    _hide_workers(db, stored.id, revision, at)
     db.execute(
         "UPDATE workflows SET working_dir = ?, definition = ?, revision = revision + 1, status = 'created',"
         " base_run = (SELECT coalesce(max(seq), 0) + 1 FROM runs), started_at = NULL, completed_at = NULL WHERE id = ?",
         (working_dir, _own_definition(workflow), stored.id),
     )
-    _insert_workers(db, stored.id, workflow, working_dir, at)
+    _insert_workers(db, stored.id, revision, workflow, working_dir, at)
     event = Event(at, "workflow.replaced", stored.id, data={"workers": len(workflow.workers)})
     write_events(db, [event])
     return event
@@ -151,7 +152,7 @@ def delete_workflow(db: sqlite3.Connection, name: str, at: str) -> Event:
     """Hide a workflow that does not run, and free its name."""
     stored = get_workflow(db, name)
     _refuse_while_running(stored)
-    db.execute("UPDATE workers SET deleted_at = ? WHERE workflow_id = ? AND deleted_at IS NULL", (at, stored.id))
+    _hide_workers(db, stored.id, stored.revision + 1, at)
     db.execute("UPDATE workflows SET deleted_at = ? WHERE id = ?", (at, stored.id))
     event = Event(at, "workflow.deleted", stored.id)
     write_events(db, [event])
@@ -164,7 +165,7 @@ def delete_worker(db: sqlite3.Connection, workflow_name: str, name: str, at: str
     _refuse_while_running(stored)
     worker = get_worker(db, stored, name)
     db.execute("UPDATE workflows SET revision = revision + 1 WHERE id = ?", (stored.id,))
-    db.execute("UPDATE workers SET deleted_at = ? WHERE id = ?", (at, worker.id))
+    db.execute("UPDATE workers SET deleted_at = ?, until = ? WHERE id = ?", (at, stored.revision + 1, worker.id))
     event = Event(at, "worker.deleted", stored.id, worker_id=worker.id)
     write_events(db, [event])
     return event
@@ -179,15 +180,25 @@ def _own_definition(workflow: Workflow) -> str:
     return workflow.model_dump_json(exclude={"workers"}, exclude_unset=True)
 
 
-def _insert_workers(db: sqlite3.Connection, workflow_id: int, workflow: Workflow, working_dir: str, at: str) -> None:
+def _hide_workers(db: sqlite3.Connection, workflow_id: int, revision: int, at: str) -> None:
+    db.execute(
+        "UPDATE workers SET deleted_at = ?, until = ? WHERE workflow_id = ? AND deleted_at IS NULL",
+        (at, revision, workflow_id),
+    )
+
+
+def _insert_workers(
+    db: sqlite3.Connection, workflow_id: int, revision: int, workflow: Workflow, working_dir: str, at: str
+) -> None:
     db.executemany(
-        "INSERT INTO workers (workflow_id, name, working_dir, definition, created_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO workers (workflow_id, name, working_dir, definition, since, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (
             (
                 workflow_id,
                 worker.name,
                 resolve_dir(worker, working_dir),
                 worker.model_dump_json(exclude_unset=True),
+                revision,
                 at,
             )
             for worker in workflow.workers

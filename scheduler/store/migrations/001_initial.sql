@@ -31,6 +31,8 @@ CREATE TABLE workers (
     name        TEXT NOT NULL,
     working_dir TEXT NOT NULL,               -- absolute
     definition  TEXT NOT NULL,               -- JSON: the worker as created
+    since       INTEGER NOT NULL,            -- the workflow's first revision with it
+    until       INTEGER,                     -- the first without it, NULL while it is there
     created_at  TEXT NOT NULL,
     deleted_at  TEXT
 );
@@ -42,6 +44,7 @@ CREATE TABLE runs (
     id           TEXT NOT NULL UNIQUE,       -- ULID
     workflow_id  INTEGER NOT NULL REFERENCES workflows (id),
     number       INTEGER NOT NULL,           -- counts within the workflow, from 1
+    revision     INTEGER NOT NULL,           -- of the workflow that it runs
     target       TEXT,                       -- the one worker that runs, NULL for all
     status       TEXT NOT NULL,              -- running -> completed | failed | cancelled
     phase        TEXT,                       -- 'stopping' while a stop is under way

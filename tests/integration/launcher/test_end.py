@@ -127,10 +127,15 @@ def test_a_long_journal_is_compacted_and_forgets_nothing(launcher: LauncherProce
 
 
 async def test_what_the_leader_leaves_in_its_group_ends_with_it(launcher: LauncherProcess, line: Line) -> None:
-    spec = launcher.shell("trap '' TERM HUP; sleep 600 & sleep 600 & echo $!")
-    assert line.run(spec)["code"] == 0
+    """By its group alone: it carries no marker, and it might belong to the other that runs."""
+    holder = launcher.shell(HELD.format("go"))
+    spec = launcher.shell("trap '' TERM HUP; env -i sleep 600 & env -i sleep 600 & echo $!")
+    line.spawn(holder, spec)
+    assert line.end_of(spec["id"])["code"] == 0
     pid = int(launcher.stdout_of(spec["id"]))
     await wait_until(lambda: not is_alive(pid), on_timeout="the kernel ends what was killed")
+    (launcher.work / "go").touch()
+    assert line.end_of(holder["id"])["code"] == 0
 
 
 async def test_what_left_the_group_ends_too(launcher: LauncherProcess, line: Line) -> None:

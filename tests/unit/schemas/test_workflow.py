@@ -308,3 +308,20 @@ def test_the_models_check_by_themselves() -> None:
         Workflow(name="..", workers=[Worker(name="a", command="true")])
     with pytest.raises(ValueError, match="holds a NUL"):
         Worker(name="a", command="a\x00")
+
+
+def test_two_inputs_of_one_variable_are_refused() -> None:
+    document = {"name": "w", "workers": [{"name": "a", "command": "true", "inputs": {"a-b": "x", "a.b": "y"}}]}
+    with pytest.raises(ValidationFailed) as caught:
+        parse_workflow(document)
+    assert caught.value.details == [
+        {
+            "path": "workers[0].inputs['a.b']",
+            "message": "and 'a-b' would both be $WATTLE_INPUT_A_B for the command; rename one",
+        }
+    ]
+
+
+def test_names_of_any_script_keep_their_variables_apart() -> None:
+    document = {"name": "w", "workers": [{"name": "a", "command": "true", "outputs": {"数据": "x", "配置": "y"}}]}
+    assert parse_workflow(document).workers[0].outputs == {"数据": "x", "配置": "y"}

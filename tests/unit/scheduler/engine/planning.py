@@ -1,7 +1,7 @@
 """What the tests of plans share: workflows in a line, ends of attempts, and a world that watches every effect."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
@@ -22,6 +22,11 @@ OUTCOMES = (OK, FAILED, CODE_7, LOST, NEVER_STARTED, WITH_LAUNCHER)
 
 def workflow_of(*, fail_fast: bool = False, **workers: Sequence[str] | dict[str, Any]) -> Workflow:
     """A workflow of workers by name, each with what it comes after, or with any fields."""
+    return workflow_from(workers, fail_fast=fail_fast)
+
+
+def workflow_from(workers: Mapping[str, Sequence[str] | dict[str, Any]], *, fail_fast: bool = False) -> Workflow:
+    """The same for many."""
     fields = {name: given if isinstance(given, dict) else {"after": list(given)} for name, given in workers.items()}
     listed = [Worker(**{"name": name, "command": "true", **given}) for name, given in fields.items()]
     return Workflow(name="w", fail_fast=fail_fast, workers=listed)

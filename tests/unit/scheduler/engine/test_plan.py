@@ -3,9 +3,7 @@
 import pytest
 
 from scheduler.engine.effects import End, Finish, Launch, Stop, StopRun, Wake
-from scheduler.engine.plan import Plan, Stage
-from scheduler.engine.policy import Outcome
-from schemas.graph import build_graph
+from scheduler.engine.plan import Stage
 from tests.unit.scheduler.engine.planning import (
     CODE_7,
     FAILED,
@@ -13,10 +11,8 @@ from tests.unit.scheduler.engine.planning import (
     NEVER_STARTED,
     OK,
     WITH_LAUNCHER,
-    counted,
     plan_of,
     run_to,
-    workflow_of,
 )
 
 A, B, C, D = range(4)
@@ -291,6 +287,17 @@ def test_a_restart_ends_the_attempt_and_launches_another_while_the_rest_goes_on_
     assert run_to(plan, A) == [End(A, "completed"), Launch(B)]
 
 
+def test_a_restart_cuts_a_pause_short() -> None:
+    plan = plan_of(a={"retry": {"limit": 1, "delay_seconds": 1000}})
+    plan.start()
+    run_to(plan, A, FAILED)
+    assert plan.is_resting(A)
+    assert plan.restart_worker(A) == [Wake(A, 0.0, "restarted by request", restarted=True)]
+    assert plan.on_timer(A) == [Launch(A)]
+    assert not plan.is_resting(A)
+    assert plan.on_timer(A) == []
+
+
 def test_only_what_is_under_way_is_restarted() -> None:
     plan = plan_of(a=(), b=("a",))
     plan.start()
@@ -366,50 +373,4 @@ def test_resume_draws_the_conclusions_that_are_not_on_record() -> None:
         cancelled_by(B, "a"),
         cancelled_by(C, "b", "cancelled"),
         Finish("failed", "1 of 3 workers failed"),
-    ]
-
-
-# -- size ------------------------------------------------------------------------------------------
-
-
-def test_ten_thousand_wide_costs_one_look_at_each() -> None:
-    size = 10_000
-    wide = {f"w{index}": () for index in range(size)}
-    workflow = workflow_of(**wide, last=tuple(wide))
-    graph, looks = counted(build_graph(workflow, "/w"))
-    plan = Plan(graph, workflow.workers, fail_fast=False)
-    effects = plan.start()
-    assert effects == [Launch(index) for index in range(size)]
-    looks[0] = 0
-    for index in range(size):
-        effects += run_to(plan, index)
-    effects += run_to(plan, size)
-    assert len(effects) == 2 * (size + 1) + 1
-    assert looks[0] == size + 1
-
-
-@pytest.mark.parametrize("outcome", [OK, FAILED])
-def test_a_chain_of_two_thousand_needs_no_stack(outcome: Outcome) -> None:
-    size = 2_000
-    workflow = workflow_of(first=(), **{f"w{i}": (f"w{i - 1}" if i > 1 else "first",) for i in range(1, size)})
-    graph, looks = counted(build_graph(workflow, "/w"))
-    plan = Plan(graph, workflow.workers, fail_fast=False)
-    effects, looks[0] = plan.start(), 0
-    while (launch := effects[-1]) and isinstance(launch, Launch):
-        effects += run_to(plan, launch.worker, outcome)
-    ends = [effect for effect in effects if isinstance(effect, End)]
-    assert [end.worker for end in ends] == list(range(size))
-    assert isinstance(launch, Finish)
-    assert looks[0] == size
-
-
-def test_a_stop_of_ten_thousand_says_each_once() -> None:
-    size = 10_000
-    plan = plan_of(**{f"w{index}": () for index in range(size)})
-    plan.start()
-    effects = plan.stop(BY_REQUEST)
-    assert effects == [
-        StopRun(BY_REQUEST),
-        *(End(index, "cancelled", BY_REQUEST) for index in range(size)),
-        Finish("cancelled", BY_REQUEST),
     ]

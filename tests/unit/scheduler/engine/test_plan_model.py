@@ -85,9 +85,11 @@ def _late(world: World, number: int) -> list[Effect]:
     for worker in range(len(world.workflow.workers)):
         if worker not in world.live:
             assert plan.on_exited(worker, FAILED) == plan.on_exited(worker, NEVER_STARTED) == []
-            assert plan.on_started(worker) == plan.restart_worker(worker) == []
+            assert plan.on_started(worker) == []
         if worker not in world.resting:
             assert plan.on_timer(worker) == []
+        if worker not in world.live and worker not in world.resting:
+            assert plan.restart_worker(worker) == []
         if worker not in world.ready:
             assert plan.on_refused(worker, "late") == []
     return []

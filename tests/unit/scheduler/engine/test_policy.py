@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine.policy import Decision, Outcome, decide_retry, read_outcome, retry_delay, signal_name
@@ -161,6 +161,7 @@ def test_no_pause_stays_no_pause_however_large_the_factor() -> None:
     assert retry_delay(Retry(limit=1000, delay_seconds=0, backoff_factor=1e9), 1000) == 0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e9), st.floats(1, 1e9), st.floats(0, 1e9), st.integers(1, 1000))
 def test_every_pause_is_within_its_maximum_and_none_is_shorter_than_the_one_before(
     delay: float, factor: float, most: float, attempts: int

@@ -1,7 +1,7 @@
 """The window towards the launcher, and whose turn it is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine.slots import Turns, Window
@@ -59,6 +59,7 @@ def test_well_fed_is_a_queue_that_lasts_a_few_milliseconds() -> None:
     assert window.is_well_fed
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 64),
     st.integers(0, 256),
@@ -108,6 +109,7 @@ def test_who_joins_late_waits_for_one_round_at_most(late: int) -> None:
     assert 99 in [turns.next() for _ in range(6)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1), st.integers(1, 60))
 def test_turns_are_fair(members: list[int], count: int) -> None:
     turns: Turns[int] = Turns()

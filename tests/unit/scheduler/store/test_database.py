@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,8 +136,10 @@ async def test_a_write_is_on_disk_when_it_returns(store: Database, tmp_path: Pat
 
 
 async def test_a_write_returns_what_its_function_returned(store: Database) -> None:
-    rows = await asyncio.gather(*(store.write(lambda db, n=index: launcher_row(db, f"{n}", "j")) for index in range(3)))
-    assert rows == [1, 2, 3]
+    def row(boot_id: str) -> Callable[[sqlite3.Connection], int]:
+        return lambda db: launcher_row(db, boot_id, "j")
+
+    assert await asyncio.gather(*(store.write(row(boot_id)) for boot_id in "abc")) == [1, 2, 3]
 
 
 def break_a_rule(db: sqlite3.Connection) -> None:

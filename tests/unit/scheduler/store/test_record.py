@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -300,11 +300,13 @@ async def test_a_failure_after_it_takes_the_change_and_its_event_back(store: Dat
 
 
 async def test_events_are_numbered_in_the_order_of_their_commits(store: Database) -> None:
-    stories = [await store.write(lambda db, n=index: Story(db, f"w{n}")) for index in range(5)]
+    def tell(name: str) -> Callable[[sqlite3.Connection], Story]:
+        return lambda db: Story(db, name)
 
-    def start(story: Story, seq: int) -> Any:
+    def start(story: Story, seq: int) -> Callable[[sqlite3.Connection], list[Event]]:
         return lambda db: record(db, [RunStarted(seq, f"{seq}", story.workflow_id, 1, None, at(seq))])
 
+    stories = [await store.write(tell(f"w{number}")) for number in range(5)]
     await asyncio.gather(*(store.write(start(story, seq)) for seq, story in enumerate(stories, 1)))
     rows = store.read(lambda db: db.execute("SELECT seq, run FROM events WHERE type = 'run.started'").fetchall())
     assert [run for _, run in rows] == [1, 2, 3, 4, 5]

@@ -85,8 +85,8 @@ def test_the_latest_of_many_single_runs_counts(db: sqlite3.Connection) -> None:
     story = Story(db, "w", "a", "b")
     for status in ("failed", "completed", "cancelled"):
         run = story.start_run(target="a")
-        story.work(run, "a", status)  # type: ignore[arg-type]
-        story.run_ended(run, status)  # type: ignore[arg-type]
+        story.work(run, "a", status)
+        story.run_ended(run, status)
     assert now(story) == {"a": (3, "cancelled")}
 
 
@@ -118,8 +118,8 @@ def test_a_replaced_workflow_knows_nothing_of_before(db: sqlite3.Connection) -> 
 def test_attempts_newest_first_in_pages(db: sqlite3.Connection) -> None:
     story = Story(db, "w", "a", "b")
     first, second = story.start_run(), story.start_run()
-    for run, worker in ((first, "a"), (first, "a"), (second, "a"), (second, "b")):
-        story.intend(run, worker)
+    for run, name in ((first, "a"), (first, "a"), (second, "a"), (second, "b")):
+        story.intend(run, name)
     worker = story.workers["a"]
     assert [attempt.id for attempt in attempts_of_worker(db, worker, -1)] == ["2-a-1", "1-a-2", "1-a-1"]
     assert [attempt.id for attempt in attempts_of_worker(db, worker, 1, 1)] == ["1-a-2"]
@@ -164,7 +164,7 @@ def test_versions_are_given_for_the_paths_that_have_one(db: sqlite3.Connection) 
 def test_runs_newest_first_in_pages_with_filters(db: sqlite3.Connection) -> None:
     story = Story(db, "w", "a")
     for status in ("completed", "failed", "completed"):
-        story.run_ended(story.start_run(), status)  # type: ignore[arg-type]
+        story.run_ended(story.start_run(), status)
     story.start_run(target="a")
 
     def listed(workflow: str | None = None, status: str | None = None, limit: int = -1, offset: int = 0) -> Any:
@@ -224,10 +224,9 @@ def test_nothing_reads_the_whole_history(db: sqlite3.Connection, reader: str) ->
     READERS[reader](db)
     db.set_trace_callback(None)
     for statement in statements:
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
-        whole = [line for line in plan if "TEMP B-TREE" in line or line.startswith("SCAN")]
-        if not any(index in whole[0] for index in ("runs_open", "attempts_open") if whole):
-            assert not whole, f"{statement}: {plan}"
+        plan = "; ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}"))
+        is_of_open_ones = "INDEX runs_open" in plan or "INDEX attempts_open" in plan
+        assert is_of_open_ones or ("SCAN" not in plan and "TEMP B-TREE" not in plan), f"{statement}: {plan}"
 
 
 def test_a_state_is_one_row(db: sqlite3.Connection) -> None:

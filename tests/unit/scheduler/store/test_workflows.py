@@ -11,7 +11,7 @@ from scheduler.store.workflows import (
     delete_workflow,
     get_worker,
     get_workers,
-    get_workers_of_run,
+    get_workers_of_revision,
     get_workflow,
     get_workflow_by_id,
     insert_workflow,
@@ -128,15 +128,15 @@ def test_only_what_exists_is_replaced(db: sqlite3.Connection) -> None:
     assert events(db) == []
 
 
-def test_the_workers_of_a_run_are_those_that_lived_when_it_was_created(db: sqlite3.Connection) -> None:
+def test_the_workers_of_a_run_are_those_of_its_revision(db: sqlite3.Connection) -> None:
     story = Story(db, "w", "a", "b")  # at 0
     delete_worker(db, "w", "b", at(10))
     replace_workflow(db, workflow("w", "c"), "/work", at(20))
 
-    def lived(moment: int) -> list[str]:
-        return [worker.name for worker in get_workers_of_run(db, story.workflow_id, at(moment))]
+    def lived(revision: int) -> list[str]:
+        return [worker.name for worker in get_workers_of_revision(db, story.workflow_id, revision)]
 
-    assert [lived(moment) for moment in (5, 15, 25)] == [["a", "b"], ["a"], ["c"]]
+    assert [lived(revision) for revision in (1, 2, 3)] == [["a", "b"], ["a"], ["c"]]
 
 
 # -- delete ----------------------------------------------------------------------------------------
@@ -182,13 +182,12 @@ def test_nothing_changes_under_a_run(db: sqlite3.Connection, target: str | None)
     story = Story(db, "w", "a", "b")
     run = story.start_run(target)
     before = snapshot(db, ("workflows", "workers", "events"))
-    for refused in (
-        lambda: replace_workflow(db, workflow("w"), "/work", at(9)),
-        lambda: delete_workflow(db, "w", at(9)),
-        lambda: delete_worker(db, "w", "b", at(9)),
-    ):
-        with pytest.raises(WorkflowAlreadyRunning, match="'w'"):
-            refused()
+    with pytest.raises(WorkflowAlreadyRunning, match="'w'"):
+        replace_workflow(db, workflow("w"), "/work", at(9))
+    with pytest.raises(WorkflowAlreadyRunning):
+        delete_workflow(db, "w", at(9))
+    with pytest.raises(WorkflowAlreadyRunning):
+        delete_worker(db, "w", "b", at(9))
     assert snapshot(db, ("workflows", "workers", "events")) == before
     story.run_ended(run)
     delete_workflow(db, "w", at(10))

@@ -88,6 +88,14 @@ def test_a_later_launcher_goes_on_behind_the_torn_write(tmp_path: Path, director
         assert kept == TEXTS[: len(kept)]
 
 
+def test_what_stood_behind_the_torn_write_never_comes_back(tmp_path: Path, directory_fd: int) -> None:
+    """Pages reach a disk in any order: a whole record may stand behind a torn one, just where our next line ends."""
+    line = encode("I 02DEF")
+    path_of(tmp_path).write_bytes(LINES[0] + b"\0" * len(line) + encode("I ghost"))
+    Journal(directory_fd).append("I 02DEF")
+    assert reopened(directory_fd) == [TEXTS[0], "I 02DEF"]
+
+
 def test_it_is_for_its_owner_only(tmp_path: Path, directory_fd: int) -> None:
     Journal(directory_fd).compact(["G a b c"])
     assert path_of(tmp_path).stat().st_mode & 0o777 == 0o600
