@@ -247,7 +247,8 @@ class LogFeed:
         for stream, lines in fresh.items():
             if lines:
                 frames[stream] = frame_lines(self.frame, self.logs.attempt_id, stream, lines, self._offsets)
-                self._offsets[stream] = lines[-1][1]
+            # not the last line's: behind a part that was shown, the rest of its line may have been its end alone
+            self._offsets[stream] = self._live[stream].splitter.position
         if not frames:
             return
         both = b"".join(frames.values())

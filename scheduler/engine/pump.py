@@ -7,13 +7,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import orjson
-
 from scheduler.engine.policy import Outcome, read_outcome
 from scheduler.engine.recovery import judge_missing
-from scheduler.engine.runner import Acts, Attempt, Runner
+from scheduler.engine.runner import Acts, Attempt, Runner, attempt_ended
 from scheduler.engine.slots import Turns, Window
-from scheduler.store.changes import AttemptEnded, AttemptStarted, StdoutCaptured
+from scheduler.store.changes import AttemptStarted, StdoutCaptured
 from scheduler.store.record import record
 from scheduler.store.runs import get_attempt, launcher_row, stdout_versions
 from schemas.envelope import utc_timestamp
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from scheduler.engine.disk_guard import DiskGuard
     from scheduler.store.database import Database
     from schemas.events import Event
-    from schemas.run import Ended
     from workers.executor import Executor, LauncherIdentity
 
 T = TypeVar("T")
@@ -234,7 +231,7 @@ class Pump:
         if collected.error is not None:
             outcome = Outcome(ok=False, reason=collected.error, exit_code=0)
         effects = runner.plan.on_exited(attempt.worker, outcome)
-        acts.changes.append(_attempt_ended(attempt, report, outcome, collected))
+        acts.changes.append(attempt_ended(attempt, report, outcome, collected))
         acts.changes.extend(
             StdoutCaptured(fact.path, fact.version) for fact in collected.outputs if fact.source == "stdout"
         )
@@ -349,8 +346,8 @@ class Pump:
         if launches:
             self._executor.launch([attempt.runner.spec(attempt) for attempt in launches])
         for attempt in acts.stops:
-            grace = 0.0 if attempt.stop_cause == "kill" else attempt.runner.grace_seconds(attempt.worker)
-            self._executor.stop(attempt.id, grace, attempt.stop_cause or "stop")
+            grace_seconds = attempt.runner.grace_seconds(attempt.worker)
+            self._executor.stop(attempt.id, grace_seconds, attempt.stop_cause or "stop")
         loop = asyncio.get_running_loop()
         for runner, worker, delay in acts.wakes:
             loop.call_later(delay, self.put, Due(runner, worker, runner.plan.attempts[worker]))
@@ -377,27 +374,3 @@ def _missing_inputs(runner: Runner, worker: int, ready: Ready) -> str | None:
     paths = runner.definition.inputs(worker)
     missing = [f"'{name}' ({path})" for name, path in paths.items() if path in ready.missing_inputs]
     return f"input {', '.join(missing)} does not exist"
-
-
-def _attempt_ended(attempt: Attempt, report: Report, outcome: Outcome, collected: Collected) -> AttemptEnded:
-    was_stopped = attempt.stop_cause is not None or outcome.never_started or outcome.cause == "launcher"
-    status: Ended = "cancelled" if was_stopped and not outcome.lost else "completed" if outcome.ok else "failed"
-    outputs = [
-        {"name": fact.name, "path": fact.path, "size_bytes": fact.size_bytes, "source": fact.source}
-        for fact in collected.outputs
-    ]
-    peaks = [peak for peak in (report.peak_memory_bytes, attempt.peak_memory_bytes) if peak]
-    used = [seconds for seconds in (report.cpu_seconds, attempt.cpu_seconds) if seconds is not None]
-    return AttemptEnded(
-        id=attempt.id,
-        status=status,
-        phase="lost" if outcome.lost else None,
-        reason=outcome.reason,
-        exit_code=report.exit_code,
-        signal=report.signal,
-        cpu_seconds=max(used, default=None),
-        peak_memory_bytes=max(peaks, default=None),
-        outputs=orjson.dumps(outputs).decode() if outputs else None,
-        started_at=utc_timestamp(report.started_at / 1000) if report.started_at else None,
-        at=utc_timestamp(report.ended_at / 1000) if report.ended_at else utc_timestamp(),
-    )

@@ -9,9 +9,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import orjson
+
 from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
 from scheduler.engine.plan import Plan
 from scheduler.store.changes import (
+    AttemptEnded,
     AttemptIntended,
     Change,
     RetryEvent,
@@ -31,8 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from scheduler.engine.definitions import Definition
+    from scheduler.engine.policy import Outcome
     from scheduler.store.runs import StoredRun
     from schemas.run import Ended
+    from workers.executor import Report
+    from workers.files import Collected
 
 
 @dataclass(slots=True)
@@ -233,3 +239,28 @@ class Runner:
         for future in self._waiters.pop(worker, ()):
             if not future.done():
                 future.set_result(None)
+
+
+def attempt_ended(attempt: Attempt, report: Report, outcome: Outcome, collected: Collected) -> AttemptEnded:
+    """The end of an attempt as a change for the store: status, facts, and the highest of what was measured."""
+    was_stopped = attempt.stop_cause is not None or outcome.never_started or outcome.cause == "launcher"
+    status: Ended = "cancelled" if was_stopped and not outcome.lost else "completed" if outcome.ok else "failed"
+    outputs = [
+        {"name": fact.name, "path": fact.path, "size_bytes": fact.size_bytes, "source": fact.source}
+        for fact in collected.outputs
+    ]
+    peaks = [peak for peak in (report.peak_memory_bytes, attempt.peak_memory_bytes) if peak]
+    used = [seconds for seconds in (report.cpu_seconds, attempt.cpu_seconds) if seconds is not None]
+    return AttemptEnded(
+        id=attempt.id,
+        status=status,
+        phase="lost" if outcome.lost else None,
+        reason=outcome.reason,
+        exit_code=report.exit_code,
+        signal=report.signal,
+        cpu_seconds=max(used, default=None),
+        peak_memory_bytes=max(peaks, default=None),
+        outputs=orjson.dumps(outputs).decode() if outputs else None,
+        started_at=utc_timestamp(report.started_at / 1000) if report.started_at else None,
+        at=utc_timestamp(report.ended_at / 1000) if report.ended_at else utc_timestamp(),
+    )

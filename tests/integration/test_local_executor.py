@@ -166,7 +166,7 @@ async def test_thousands_at_once_keep_their_order(place: Place) -> None:
     launcher = executor.identity
     assert launcher is not None
     os.kill(launcher.pid, signal.SIGSTOP)
-    executor.launch([place.spec(f"echo {number}", f"A{number}", env={"A": "x" * 2000}) for number in range(3000)])
+    executor.launch([place.spec(f"echo {number}", f"A{number}", env={"A": "x" * 6000}) for number in range(3000)])
     executor.launch([place.spec("true", "LAST")])
     for number in range(1, 3000):
         executor.stop(f"A{number}", 0.0, "stop")

@@ -273,7 +273,7 @@ async def test_what_is_known_to_have_begun_is_not_sent_again_whatever_the_journa
     ("identity", "why"), [(OTHER_BOOT, "the host restarted"), (OTHER_JOURNAL, "the launcher's journal is gone")]
 )
 async def test_what_nobody_can_know_is_lost(tmp_path: Path, identity: LauncherIdentity, why: str) -> None:
-    run_id, attempt_id = await started(tmp_path, {"name": "a"}, {"name": "b", "after": ["a"]})
+    run_id, attempt_id = await started(tmp_path, {"name": "a"}, {"name": "b", "after": ["a"]}, is_running=False)
     async with life(tmp_path, identity) as daemon:
         daemon.launcher.connect()
         assert await daemon.ends(run_id) == "failed"

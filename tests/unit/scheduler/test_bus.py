@@ -36,8 +36,9 @@ def test_a_listener_may_stop_or_begin_while_it_is_told() -> None:
         bus.listen(lambda event: heard.append(f"late {event.type}"))
 
     stop = bus.listen(once)
+    bus.listen(lambda event: heard.append(f"other {event.type}"))
     bus.publish([FIRST, SECOND])
-    assert heard == ["run.started", "late run.completed"]
+    assert heard == ["run.started", "other run.started", "other run.completed", "late run.completed"]
 
 
 def test_nothing_happens_without_listeners() -> None:

@@ -100,6 +100,29 @@ async def test_while_much_is_queued_only_what_lives_for_a_while_gets_links(
     assert linker._due() == []
 
 
+class BusyAtFirst(Window):
+    """A window that is overfull at the first look, and quiet ever after."""
+
+    looks = 0
+
+    @property
+    def handed(self) -> int:
+        self.looks += 1
+        return self.slots + (self.looks == 1)
+
+    @handed.setter
+    def handed(self, _: int) -> None:
+        pass
+
+
+async def test_what_had_to_wait_gets_its_link_in_quieter_times(attempts: list[Attempt], tmp_path: Path) -> None:
+    linker = LogLinker(BusyAtFirst(slots=2, most_ahead=64))
+    async with running(linker):
+        linker.note(attempts[0])
+        link = tmp_path / "work" / "a" / "stdout.log"
+        await wait_until(link.exists, on_timeout="the link is made without another word")
+
+
 async def test_what_has_only_just_started_waits_a_moment(attempts: list[Attempt], window: Window) -> None:
     linker = LogLinker(window)
     linker.note(attempts[0])

@@ -1,9 +1,12 @@
 """A runner: the plan's effects become changes for the store, and workers become specs for the executor."""
 
+import json
+
 import pytest
 
 from scheduler.engine.effects import End, Finish, Launch, Stop, StopRun, Wake
-from scheduler.engine.runner import Acts, Runner
+from scheduler.engine.policy import Outcome
+from scheduler.engine.runner import Acts, Runner, attempt_ended
 from scheduler.store.changes import (
     AttemptIntended,
     RunEnded,
@@ -14,8 +17,10 @@ from scheduler.store.changes import (
 )
 from scheduler.store.database import Database
 from schemas.workflow import Workflow, parse_workflow
-from tests.unit.scheduler.engine.planning import FAILED, OK, workflow_of
+from tests.unit.scheduler.engine.planning import FAILED, LOST, NEVER_STARTED, OK, WITH_LAUNCHER, workflow_of
 from tests.unit.scheduler.engine.running import BOOT, GRACE_SECONDS, JOURNAL, Day, create_run, define, make_runner
+from workers.executor import Report
+from workers.files import Collected, OutputFact
 
 
 async def runner_of(store: Database, workflow: Workflow, target: str | None = None) -> Runner:
@@ -181,6 +186,51 @@ async def test_who_waits_for_an_end_is_told(store: Database) -> None:
     runner.tell_settled(0)
     assert (second.done(), other.done()) == (True, False)
     runner.tell_settled(0)
+
+
+# -- the end of an attempt -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stop_cause", "outcome", "status", "phase"),
+    [
+        (None, OK, "completed", None),
+        (None, FAILED, "failed", None),
+        (None, LOST, "failed", "lost"),
+        (None, NEVER_STARTED, "cancelled", None),
+        (None, WITH_LAUNCHER, "cancelled", None),
+        ("stop", OK, "cancelled", None),
+        ("restart", FAILED, "cancelled", None),
+        ("stop", LOST, "failed", "lost"),
+    ],
+)
+async def test_how_an_attempt_ended(
+    store: Database, stop_cause: str | None, outcome: Outcome, status: str, phase: str | None
+) -> None:
+    runner = await runner_of(store, workflow_of(a=()))
+    attempt, _ = runner.intend(0, None, 1, BOOT, JOURNAL)
+    attempt.stop_cause = stop_cause
+    change = attempt_ended(attempt, Report(attempt.id, "exited", ended_at=1_800_000_000_123), outcome, Collected())
+    assert (change.id, change.status, change.phase, change.reason) == (attempt.id, status, phase, outcome.reason)
+    assert (change.at, change.started_at, change.outputs) == ("2027-01-15T08:00:00.123Z", None, None)
+
+
+async def test_the_facts_of_an_attempts_end(store: Database) -> None:
+    runner = await runner_of(store, workflow_of(a=()))
+    attempt, _ = runner.intend(0, None, 1, BOOT, JOURNAL)
+    attempt.peak_memory_bytes, attempt.cpu_seconds = 500, 0.5
+    report = Report(
+        *(attempt.id, "exited"), started_at=1_800_000_000_000, exit_code=0, cpu_seconds=2.5, peak_memory_bytes=400
+    )
+    outputs = (OutputFact("o", "/work/o.txt", 7, "stdout", "7:1"),)
+    change = attempt_ended(attempt, report, OK, Collected(outputs))
+    assert (change.exit_code, change.signal, change.cpu_seconds, change.peak_memory_bytes) == (0, None, 2.5, 500)
+    assert change.started_at == "2027-01-15T08:00:00.000Z"
+    assert json.loads(change.outputs or "") == [
+        {"name": "o", "path": "/work/o.txt", "size_bytes": 7, "source": "stdout"}
+    ]
+    nothing = attempt_ended(attempt, Report(attempt.id, "exited"), FAILED, Collected())
+    assert (nothing.cpu_seconds, nothing.peak_memory_bytes, nothing.started_at) == (0.5, 500, None)
 
 
 # -- a whole day -----------------------------------------------------------------------------------

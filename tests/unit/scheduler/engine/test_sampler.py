@@ -126,8 +126,8 @@ async def test_the_loop_samples_what_runs_and_forgets_it_afterwards(attempt: Att
     sampler = Sampler(lambda: known, CAP_BYTES)
     passes = Passes(sampler)
     async with running(sampler):
-        await asyncio.sleep(0)
-        assert passes.count == 0  # nobody has said that anything runs
+        await wait_until(lambda: getattr(sampler._awake, "_waiters"), on_timeout="the sampler waits to be told")  # noqa: B009
+        assert passes.count == 0
         sampler.note(attempt)
         await wait_until(lambda: attempt.peak_memory_bytes, on_timeout="the running attempt is sampled")
         known.clear()
