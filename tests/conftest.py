@@ -1,10 +1,17 @@
 """What holds for every test: none leaves a process behind."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers.processes import end_processes_of, processes_of
+
+# On CI the same examples each time, so that a red run says something about the change; everywhere else new ones.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)
