@@ -28,8 +28,9 @@ from scheduler.engine.log_linker import LogLinker
 from scheduler.engine.sampler import Sampler
 from scheduler.log_config import configure_logging
 from scheduler.sdnotify import SystemdNotifier
-from scheduler.store.database import Database
+from scheduler.store.database import Database, is_full
 from scheduler.store.migrate import DatabaseTooNewError
+from schemas.errors import ServiceUnavailable
 from workers.environment import inherited_environment
 from workers.inotify import Inotify
 from workers.launcher_client import LauncherUnavailable
@@ -74,6 +75,8 @@ def run(settings: Settings, *, stop_launcher: bool = False) -> int:
     except DatabaseTooNewError as error:
         return _refuse(str(error), EX_CONFIG)
     except sqlite3.DatabaseError as error:
+        if is_full(error):
+            return _refuse(f"the disk of the state directory {settings.state_dir} is full", EX_TEMPFAIL)
         return _refuse(f"the database {settings.state_dir}/wattle.db cannot be used: {error}", EX_CONFIG)
     except (LauncherUnavailable, StateDirTakenError) as error:
         return _refuse(str(error), EX_TEMPFAIL)
@@ -237,9 +240,10 @@ class Daemon:
             was_low = guard.is_low
             if guard.look() and not was_low:
                 log.warning("%s", guard.reason)
-            elif was_low and not guard.is_low:
-                log.info("the disk has room again")
+            if not guard.is_low:
                 store.restore_ballast()
+            if was_low and not guard.is_low:
+                log.info("the disk has room again")
                 self._engine.pump.nudge()
 
     async def _beat(self, store: Database, executor: LocalExecutor) -> None:
@@ -252,6 +256,8 @@ class Daemon:
             except TimeoutError:
                 log.warning("the store did not take a write within %g s", PROBE_SECONDS)
                 continue
+            except ServiceUnavailable:
+                pass  # a full disk is said elsewhere, and a restart would not mend it
             if await executor.ping(PROBE_SECONDS):
                 self._notifier.alive()
             else:

@@ -7,10 +7,11 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.workflow import Retry
 from workers.command import build_argv
 
 if TYPE_CHECKING:
-    from schemas.workflow import Retry, Worker
+    from schemas.workflow import Worker
     from workers.executor import Report
 
 
@@ -85,7 +86,11 @@ def decide_retry(worker: Worker, attempts: int, outcome: Outcome) -> Decision:
     """Whether a failed attempt, the `attempts`-th, is followed by another."""
     if outcome.lost:
         if worker.on_lost == "retry":
-            return Decision(again=True, reason=f"{outcome.reason}; launched again because on_lost is 'retry'")
+            delay = retry_delay(
+                worker.retry or Retry(), attempts
+            )  # whoever takes the host down should not do it in a row
+            reason = f"{outcome.reason}; launched again in {delay:g} s because on_lost is 'retry'"
+            return Decision(again=True, reason=reason, delay_seconds=delay)
         return Decision(again=False, reason=outcome.reason or "lost")
     policy = worker.retry
     reason = outcome.reason or "failed"

@@ -139,7 +139,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if _code(error) in FATAL_CODES:
                 self._on_fatal(error)
-            if _code(error) in NO_ROOM:
+            if is_full(error):
                 raise ServiceUnavailable(
                     reason="the disk of the state directory is full", retry_after_seconds=5
                 ) from error
@@ -153,7 +153,7 @@ class Database:
         try:
             return await self._on_writer(function, *arguments)
         except sqlite3.DatabaseError as error:
-            if _code(error) not in NO_ROOM or not self.release_ballast():
+            if not is_full(error) or not self.release_ballast():
                 raise
             log.warning("the disk is full: the ballast was released, and what failed is tried again")
             return await self._on_writer(function, *arguments)
@@ -187,7 +187,9 @@ class Database:
         return True
 
     def restore_ballast(self) -> bool:
-        """Take the ballast's room again; False without space for it."""
+        """Take the ballast's room again, if it was given up; False without space for it."""
+        if os.path.exists(self._ballast_path):
+            return True
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(self._ballast_path, flags, 0o600)
@@ -201,6 +203,11 @@ class Database:
         finally:
             os.close(fd)
         return True
+
+
+def is_full(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that there is no room on the disk."""
+    return _code(error) in NO_ROOM
 
 
 def _code(error: sqlite3.DatabaseError) -> int | None:

@@ -98,6 +98,29 @@ async def test_a_daemon_that_dies_there_again_and_again(daemon: Daemon, point: s
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", ["store.before_commit", "store.committed"])
+def test_an_acknowledged_create_holds_and_another_is_all_or_nothing(daemon: Daemon, point: str) -> None:
+    dag = small_dag()
+    for count in range(1, MOST_DEATHS):
+        name = f"dag{count}"
+        daemon.begin(WATTLE_FAILPOINT=f"{point}:{count}:kill")
+        acknowledged = False
+        if daemon.becomes_ready():
+            with contextlib.suppress(ConnectionError):
+                daemon.create(name, dag.workers(daemon.directory / "effects"))
+                acknowledged = True
+        daemon.kill()
+        daemon.start()
+        answer = daemon.ask("GET", path_of("workers", name))
+        assert answer.status == (200 if acknowledged else answer.status)
+        assert answer.status == 404 or len(answer.data) == len(dag.nodes)
+        daemon.kill()
+        if acknowledged:
+            return
+    raise AssertionError(f"{MOST_DEATHS} deaths at {point}, and no workflow")
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("point", LAUNCHER_POINTS)
 async def test_a_launcher_that_dies_there(daemon: Daemon, point: str, count: int) -> None:

@@ -72,8 +72,9 @@ class OwnMemory:
     def bytes(self) -> int:
         """As of at most half a second ago."""
         if boottime() - self._read_at >= OWN_MEMORY_AGE_SECONDS:
-            peak = read_text("/proc/self/status").partition("VmHWM:")[2].split(maxsplit=1)[0]
-            self._bytes, self._read_at = (int(peak) + 1024) * 1024, boottime()
+            peak = read_text("/proc/self/status").partition("VmHWM:")[2].split(maxsplit=1)
+            if peak:  # not without a descriptor to read it with
+                self._bytes, self._read_at = (int(peak[0]) + 1024) * 1024, boottime()
         return self._bytes
 
 

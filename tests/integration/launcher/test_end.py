@@ -185,6 +185,16 @@ def test_it_runs_without_anything_of_ours(launcher: LauncherProcess) -> None:
     assert f"PATH={PATH}".encode() in Path(f"/proc/{launcher.pid}/environ").read_bytes()
 
 
+def test_an_end_needs_no_descriptor(launcher: LauncherProcess, line: Line) -> None:
+    spec = launcher.shell(HELD.format("go") + "; exit 7")
+    line.spawn(spec)
+    line.running(spec["id"])
+    most = resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE, (3, most))
+    (launcher.work / "go").touch()
+    assert line.end_of(spec["id"])["code"] == 7
+
+
 # -- a full disk ------------------------------------------------------------------------------------
 
 

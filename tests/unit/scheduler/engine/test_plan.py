@@ -185,7 +185,7 @@ def test_a_lost_attempt_has_failed_unless_its_author_says_that_it_may_run_twice(
     plan.start()
     assert run_to(plan, A, LOST)[0] == End(A, "failed", LOST.reason, LOST.reason)
     assert run_to(plan, B, LOST) == [
-        Wake(B, 0.0, "lost: the host restarted; launched again because on_lost is 'retry'")
+        Wake(B, 1.0, "lost: the host restarted; launched again in 1 s because on_lost is 'retry'")
     ]
 
 

@@ -136,8 +136,10 @@ def test_every_failure_is_tried_again_where_no_codes_are_named() -> None:
 
 def test_a_lost_attempt_asks_on_lost_alone() -> None:
     assert decide_retry(worker(retry=5), 1, LOST) == Decision(again=False, reason="lost: the host restarted")
-    again = Decision(again=True, reason="lost: the host restarted; launched again because on_lost is 'retry'")
-    assert decide_retry(worker(on_lost="retry"), 1, LOST) == again
+    why = "lost: the host restarted; launched again in {} s because on_lost is 'retry'"
+    for attempts, pause in ((1, 1.0), (2, 2.0), (20, 3600.0)):  # what takes the host down does not do so in a row
+        again = Decision(again=True, reason=why.format(f"{pause:g}"), delay_seconds=pause)
+        assert decide_retry(worker(on_lost="retry"), attempts, LOST) == again
 
 
 def test_on_lost_is_about_lost_attempts_only() -> None:
