@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -318,25 +318,31 @@ def test_a_port_in_use_is_one_sentence(daemon: Daemon, tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_progress_is_redrawn_and_logs_cannot_steer_it(daemon: Daemon, tmp_path: Path) -> None:
-    evil = r"""sh -c 'printf "\033[2J\033]0;title\007\033[31mred\n" >&2; exit 1'"""
+    seen = tmp_path / "seen"
+    evil = rf"""sh -c 'until rm {seen} 2>/dev/null; do sleep 0.02; done; printf "\033[2J\033]0;title\007\033[31mred\n" >&2; exit 1'"""
     create(daemon, tmp_path, "drawn", evil=evil)
     for extra, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
-        shown = on_terminal(daemon, "start", "drawn", "--follow", **extra)
+        shown = on_terminal(daemon, "start", "drawn", "--follow", when_redrawn=seen.touch, **extra)
         assert "\r\x1b[K" in shown
         assert ("\x1b[31mred" in shown) is coloured
         assert "\x1b[2J" not in shown
         assert "title" not in shown
 
 
-def on_terminal(daemon: Daemon, *arguments: str, **environment: str) -> str:
-    """Everything that a verb writes to a terminal."""
+def on_terminal(
+    daemon: Daemon, *arguments: str, when_redrawn: Callable[[], object] = lambda: None, **environment: str
+) -> str:
+    """Everything that a verb writes to a terminal; tells when it has drawn a line anew."""
     ours, theirs = pty.openpty()
     process = daemon.begin(*arguments, out=theirs, **environment)
     os.close(theirs)
-    chunks = []
+    chunks, told = [], False
     try:
         while chunk := os.read(ours, 65536):
             chunks.append(chunk)
+            if b"\r\x1b[K" in chunk and not told:
+                told = True
+                when_redrawn()
     except OSError:
         # what a terminal gives instead of an end of file
         pass
