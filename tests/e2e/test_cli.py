@@ -319,7 +319,8 @@ def test_a_port_in_use_is_one_sentence(daemon: Daemon, tmp_path: Path) -> None:
 
 def test_on_a_terminal_progress_is_redrawn_and_logs_cannot_steer_it(daemon: Daemon, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    evil = rf"""sh -c 'until rm {seen} 2>/dev/null; do sleep 0.02; done; printf "\033[2J\033]0;title\007\033[31mred\n" >&2; exit 1'"""
+    wait = f"until rm {seen} 2>/dev/null; do sleep 0.02; done"
+    evil = rf"""sh -c '{wait}; printf "\033[2J\033]0;title\007\033[31mred\n" >&2; exit 1'"""
     create(daemon, tmp_path, "drawn", evil=evil)
     for extra, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         shown = on_terminal(daemon, "start", "drawn", "--follow", when_redrawn=seen.touch, **extra)

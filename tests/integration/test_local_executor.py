@@ -295,6 +295,7 @@ async def test_a_launcher_that_does_not_answer_is_an_error_in_words(
     monkeypatch.setattr(local, "HELLO_SECONDS", 0.2)
     with pytest.raises(LauncherUnavailable, match="does not answer"):
         await place.open()
+    monkeypatch.undo()
     os.kill(place.launcher.pid, signal.SIGCONT)
     executor, _ = await place.open()
     assert await executor.ping(10)

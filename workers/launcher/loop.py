@@ -6,6 +6,7 @@ import collections
 import contextlib
 import errno
 import os
+import resource  # noqa: F401 - os.wait4 would import it at the first end: with no descriptor free, or uninstalled by then
 import select
 import signal
 import time
