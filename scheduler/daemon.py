@@ -81,7 +81,8 @@ def run(settings: Settings, *, stop_launcher: bool = False) -> int:
     except (LauncherUnavailable, StateDirTakenError) as error:
         return _refuse(str(error), EX_TEMPFAIL)
     except OSError as error:
-        return _refuse(f"the state directory {settings.state_dir} cannot be used: {error}", EX_CONFIG)
+        why = "it is a file, not a directory" if os.path.isfile(settings.state_dir) else str(error)
+        return _refuse(f"the state directory {settings.state_dir} cannot be used: {why}", EX_CONFIG)
 
 
 def _refuse(sentence: str, code: int) -> int:
@@ -172,7 +173,8 @@ class Daemon:
         stack.push_async_callback(store.close)
         executor = LocalExecutor(settings.state_dir, settings.max_concurrent_workers, inherited_environment(os.environ))
         guard = DiskGuard(settings.state_dir, settings.min_free_bytes, settings.min_free_percent)
-        guard.look()
+        if guard.look():
+            log.warning("%s", guard.reason)
         self._engine = engine = Engine(settings, store, executor, bus, guard)
         inotify = Inotify(asyncio.get_running_loop())
         stack.callback(inotify.close)

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from scheduler.api.app_keys import STORE
+from scheduler.api.app_keys import ENGINE, STORE
 from scheduler.api.envelope import answer
 from scheduler.api.query import read_page, read_query, read_status
 from scheduler.api.shapes import run_shape, run_worker_shape, status_of
@@ -78,4 +78,8 @@ async def list_run_workers(request: web.Request) -> web.Response:
 
     shapes = await request.app[STORE].read_many(read)
     chosen = page.cut(shapes) if page else shapes
+    for shape in chosen if run.completed_at is None else ():
+        if shape["status"] == "created" and shape["phase"] in (None, "starting"):
+            waiting = request.app[ENGINE].why_waiting(run.seq, shape["name"])
+            shape["phase"], shape["reason"] = waiting or (shape["phase"], shape["reason"])
     return answer(request, chosen, pagination=page.describe(len(shapes)) if page else None)

@@ -104,13 +104,16 @@ class Follower:
         self._run = run
         self._seen: dict[str, _Seen] = {}
         self._rest_seconds = _SOON_SECONDS
+        self._told_waiting = False
 
     def follow(self) -> Row:
         """The run as it was when it had ended."""
         while True:
             began = time.monotonic()
             run = self._patiently(lambda: get_run(self._client, self._run["id"]))
-            changed = self._tell_changes(self._patiently(self._workers))
+            workers = self._patiently(self._workers)
+            changed = self._tell_changes(workers)
+            self._tell_waiting(workers)
             if run["status"] in ENDED:
                 return run
             self._line.show(progress_text(self._screen, run["workers"], runtime_seconds(run) or 0.0))
@@ -151,6 +154,16 @@ class Follower:
                 self._tell(worker, before, now, few=len(workers) <= _STARTS_TOLD)
                 told = True
         return told
+
+    def _tell_waiting(self, workers: list[Row]) -> None:
+        """Once, when nothing of this run has done anything for a while: what the first that could start waits for."""
+        queued = [worker for worker in workers if worker.get("phase") == "queued"]
+        is_busy = self._rest_seconds < _LATER_SECONDS or any(worker["status"] == "running" for worker in workers)
+        if self._told_waiting or not queued or is_busy:
+            return
+        self._told_waiting = True
+        name, reason = self._screen.paint(queued[0]["name"], "bold"), clean_text(str(queued[0].get("reason")))
+        self._line.print(f"{self._screen.mark('created')} {name} {reason}")
 
     def _tell(self, worker: Row, before: _Seen, now: _Seen, *, few: bool) -> None:
         starts = now.status == "running" and (before.status != "running" or now.attempts > before.attempts)

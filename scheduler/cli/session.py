@@ -49,19 +49,33 @@ def verb(function: Callable[..., int | None]) -> Callable[..., int | None]:
 
 @contextmanager
 def connect(url: str | None, timeout_seconds: float | None = None) -> Iterator[Client]:
-    """A client of the daemon at `url`, which defaults to $WATTLE_URL and then to port 9240 of this machine."""
+    """A client of the daemon at `url`, by default $WATTLE_URL, then where `wattle serve` would listen."""
     try:
-        client = Client(url or os.environ.get("WATTLE_URL") or DEFAULT_URL, timeout_seconds=timeout_seconds)
+        client = Client(url or os.environ.get("WATTLE_URL") or _own_url(), timeout_seconds=timeout_seconds)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from error
     with client:
         yield client
 
 
+def _own_url() -> str:
+    """The address that the settings give a daemon of this environment; the usual one where they give none."""
+    from scheduler.config import ConfigError, load_settings  # noqa: PLC0415  not needed with --url
+
+    try:
+        settings = load_settings().settings
+    except ConfigError:
+        return DEFAULT_URL  # what is wrong with them is for `serve` and `config` to say
+    if not settings.port:
+        return DEFAULT_URL
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
 def _with_options(call: Callable[..., int | None]) -> Callable[..., int | None]:
     options = (
         click.option("--json", "as_json", is_flag=True, help="Print the API's data as one JSON document."),
-        click.option("--url", metavar="URL", help=f"The daemon; default $WATTLE_URL, then {DEFAULT_URL}."),
+        click.option("--url", metavar="URL", help="The daemon; default $WATTLE_URL, then as 'wattle config' says."),
         click.option(
             "--timeout", "timeout_seconds", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True),
             help="Give up after so long and exit with 124.",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from workers.executor import Executor, LauncherIdentity
 
 BY_REQUEST = "stopped by request"
+SHOWN_UPSTREAMS = 3
 STOP_MARGIN_SECONDS = 15.0
 
 
@@ -96,6 +97,31 @@ class Engine:
         """How many workers wait for a slot and nothing else, in the launcher or not handed to it yet."""
         waiting = sum(len(runner.launchable) for runner in self._runners.values())
         return waiting + sum(attempt.started_at is None for attempt in self.pump.attempts.values())
+
+    def why_waiting(self, run_seq: int, worker: str) -> tuple[str, str] | None:
+        """(phase, reason in words) of a worker that has not started in a run in progress; None for any other."""
+        runner = self._runners.get(run_seq)
+        index = None if runner is None else runner.definition.index_by_name.get(worker)
+        if runner is None or index is None:
+            return None
+        attempt = runner.attempts.get(index)
+        if attempt is not None and attempt.delayed:
+            return "starting", f"the machine has no room: {attempt.delayed}"
+        upstreams = runner.plan.waits_for(index)
+        if upstreams:
+            names = ", ".join(
+                f"'{runner.definition.worker(upstream).name}'" for upstream in upstreams[:SHOWN_UPSTREAMS]
+            )
+            more = len(upstreams) - SHOWN_UPSTREAMS
+            return "waiting", f"waits for {names}{f' and {more} more' if more > 0 else ''}"
+        if runner.plan.may_launch(index) or (attempt is not None and attempt.started_at is None):
+            if self.guard.is_low:
+                return "queued", self.guard.reason
+            running = len(self.running_attempts())
+            if running < self.window.slots:
+                return "queued", "is about to start"
+            return "queued", f"waits for a slot, {running} of {self.window.slots} are taken (max_concurrent_workers)"
+        return None
 
     def find_attempt(self, workflow_id: int, worker: str) -> Attempt | None:
         """The attempt under way of a worker, None without one."""

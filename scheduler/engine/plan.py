@@ -74,6 +74,12 @@ class Plan:
         """Whether the worker waits for nothing but a slot."""
         return self.stages[worker] is Stage.READY
 
+    def waits_for(self, worker: int) -> list[int]:
+        """The upstreams that a waiting worker still waits for."""
+        if not self._is_waiting(worker):
+            return []
+        return [upstream for upstream in self._graph.upstream[worker] if self.is_open(upstream)]
+
     def is_resting(self, worker: int) -> bool:
         """Whether the worker waits for the end of a pause before another attempt."""
         return self.stages[worker] is Stage.RESTING

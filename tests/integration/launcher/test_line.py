@@ -1,6 +1,5 @@
 """The launcher's line: the newest daemon wins, bad bytes start nothing, and nobody needs it for ever."""
 
-import json
 import os
 import shutil
 import socket
@@ -13,8 +12,6 @@ import pytest
 
 from tests.helpers.launcher import FOLDER, HELD, LauncherProcess, Line
 from tests.helpers.waiting import wait_until
-
-GOOD = {"argv": ["touch", "started"], "env": {}, "cwd": "/", "logs": "/dev/null", "grace": 1.0, "timeout": None}
 
 
 def test_the_hello_says_who_it_is(launcher: LauncherProcess, line: Line) -> None:
@@ -101,63 +98,58 @@ BAD_OPERATIONS: list[list[Any]] = [
     ["ping"],
     ["list", "of"],
 ]
+BAD_FIELDS: list[dict[str, Any]] = [
+    {"id": 7},
+    {"id": None},
+    {"id": ""},
+    {"id": "a b"},
+    {"id": "a\nI b"},
+    {"id": "ä"},
+    {"id": "\ud800"},
+    {"id": "x" * 1000},
+    {"argv": []},
+    {"argv": None},
+    {"argv": "true"},
+    {"argv": ["true", 7]},
+    {"env": None},
+    {"env": []},
+    {"env": {"A": 7}},
+    {"cwd": None},
+    {"logs": None},
+    {"logs": 7},
+    {"grace": "soon"},
+    {"grace": None},
+    {"timeout": "never"},
+    {"timeout": []},
+]
 
 
-@pytest.mark.parametrize("packet", BAD_PACKETS, ids=lambda packet: repr(packet[:12]))
-def test_bytes_that_make_no_sense(launcher: LauncherProcess, line: Line, packet: bytes) -> None:
-    line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    line.socket.send(packet)
-    assert line.is_dropped()
+def test_bytes_that_make_no_sense(launcher: LauncherProcess) -> None:
+    for packet in BAD_PACKETS:
+        line = launcher.connect()
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        line.socket.send(packet)
+        assert line.is_dropped(), packet[:20]
     assert_unharmed(launcher)
 
 
-@pytest.mark.parametrize("operation", BAD_OPERATIONS, ids=str)
-def test_operations_that_make_no_sense(launcher: LauncherProcess, line: Line, operation: list[Any]) -> None:
-    line.socket.send(json.dumps([operation, ["spawn", {**GOOD, "id": "behind"}]]).encode())
-    assert line.is_dropped()
+def test_operations_that_make_no_sense(launcher: LauncherProcess) -> None:
+    """What stands behind them in the same packet is not carried out either."""
+    for operation in BAD_OPERATIONS:
+        line = launcher.connect()
+        line.send(operation, ["spawn", launcher.spec("touch", "started")])
+        assert line.is_dropped(), operation
     assert_unharmed(launcher)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"id": 7},
-        {"id": None},
-        {"id": ""},
-        {"id": "a b"},
-        {"id": "a\nI b"},
-        {"id": "ä"},
-        {"id": "\ud800"},
-        {"id": "x" * 1000},
-        {"argv": []},
-        {"argv": None},
-        {"argv": "true"},
-        {"argv": ["true", 7]},
-        {"env": None},
-        {"env": []},
-        {"env": {"A": 7}},
-        {"cwd": None},
-        {"logs": None},
-        {"logs": 7},
-        {"grace": "soon"},
-        {"grace": None},
-        {"timeout": "never"},
-        {"timeout": []},
-    ],
-    ids=str,
-)
-def test_an_attempt_that_makes_no_sense(launcher: LauncherProcess, line: Line, wrong: dict[str, Any]) -> None:
-    line.socket.send(json.dumps([["spawn", {**GOOD, "id": "W1", "cwd": str(launcher.work), **wrong}]]).encode())
-    assert line.is_dropped()
-    assert_unharmed(launcher)
-
-
-@pytest.mark.parametrize("missing", sorted({"id", *GOOD} - {"grace", "timeout"}))
-def test_an_attempt_that_lacks_something(launcher: LauncherProcess, line: Line, missing: str) -> None:
-    spec = {**GOOD, "id": "W1", "cwd": str(launcher.work)}
-    del spec[missing]
-    line.spawn(spec)
-    assert line.is_dropped()
+def test_attempts_that_make_no_sense(launcher: LauncherProcess) -> None:
+    good = launcher.spec("touch", "started")
+    needed = ("id", "argv", "env", "cwd", "logs")
+    lacking = [{name: value for name, value in good.items() if name != missing} for missing in needed]
+    for spec in (*({**good, **wrong} for wrong in BAD_FIELDS), *lacking):
+        line = launcher.connect()
+        line.spawn(spec)
+        assert line.is_dropped(), spec
     assert_unharmed(launcher)
 
 
