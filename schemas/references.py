@@ -26,13 +26,14 @@ class References:
     def resolve(self) -> list[Upstream]:
         """What each worker waits for, in the order of the definition; the first label of an edge is kept.
 
-        ValidationFailed if two outputs are the same file, DependencyValidationFailed for what does not resolve;
-        both with every problem in `details`.
+        ValidationFailed if two outputs are the same file, else DependencyValidationFailed for what does not resolve;
+        both with every problem of both kinds in `details`.
         """
         self._collect_outputs()
-        if self._problems:
-            raise ValidationFailed(details=self._problems.details())
+        has_collisions = bool(self._problems)
         upstream = [self._resolve_worker(index, worker) for index, worker in enumerate(self._workers)]
+        if has_collisions:
+            raise ValidationFailed(details=self._problems.details())
         if self._first_missing:
             worker, dependency = self._first_missing
             raise DependencyValidationFailed(worker=worker, dependency=dependency, details=self._problems.details())

@@ -40,7 +40,7 @@ def create(session: Session, file: str, replace: bool) -> None:
 @click.argument("file", type=_FILE)
 @verb
 def validate(session: Session, file: str) -> None:
-    """Check FILE as 'create' would, show every problem at once or the order, store nothing."""
+    """Check FILE as 'create' would: every problem of its fields, else of its dependencies, else the order."""
     _, body = read_document(file)
     data = session.client.post(api_path("workflows", "validate"), body).data
     if session.as_json:

@@ -155,7 +155,7 @@ def test_the_message_names_the_first_that_does_not_resolve() -> None:
     assert (caught.value.worker, caught.value.dependency) == ("a", "no/x")
 
 
-def test_two_workers_cannot_write_the_same_file() -> None:
+def test_two_workers_cannot_write_the_same_file_and_that_hides_nothing_else() -> None:
     with pytest.raises(ValidationFailed) as caught:
         graph(
             a={"outputs": {"x": "/default/out.txt"}},
@@ -166,6 +166,7 @@ def test_two_workers_cannot_write_the_same_file() -> None:
     assert caught.value.details == [
         {"path": "workers[1].outputs.y", "message": f"'/default/out.txt' is the output 'x' of 'a' {taken}"},
         {"path": "workers[2].outputs.z", "message": f"'/default/c.txt' is the output 'y' of 'c' {taken}"},
+        {"path": "workers[1].after[0]", "message": "worker 'b' comes after 'nobody' but there is no such worker"},
     ]
 
 
