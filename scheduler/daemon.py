@@ -28,6 +28,7 @@ from scheduler.engine.log_linker import LogLinker
 from scheduler.engine.sampler import Sampler
 from scheduler.log_config import configure_logging
 from scheduler.sdnotify import SystemdNotifier
+from scheduler.state_dir import RUNS, WORK, database_path
 from scheduler.store.database import Database, is_full
 from scheduler.store.migrate import DatabaseTooNewError
 from schemas.errors import ServiceUnavailable
@@ -77,7 +78,7 @@ def run(settings: Settings, *, stop_launcher: bool = False) -> int:
     except sqlite3.DatabaseError as error:
         if is_full(error):
             return _refuse(f"the disk of the state directory {settings.state_dir} is full", EX_TEMPFAIL)
-        return _refuse(f"the database {settings.state_dir}/wattle.db cannot be used: {error}", EX_CONFIG)
+        return _refuse(f"the database {database_path(settings.state_dir)} cannot be used: {error}", EX_CONFIG)
     except (LauncherUnavailable, StateDirTakenError) as error:
         return _refuse(str(error), EX_TEMPFAIL)
     except OSError as error:
@@ -121,7 +122,7 @@ def take_state_dir(state_dir: str) -> int:
     """Make the state directory ours alone; returns the lock's descriptor, which holds it until it is closed."""
     os.makedirs(state_dir, mode=0o700, exist_ok=True)
     os.chmod(state_dir, 0o700)
-    for name in ("runs", "work"):
+    for name in (RUNS, WORK):
         os.makedirs(os.path.join(state_dir, name), mode=0o700, exist_ok=True)
     path = os.path.join(state_dir, "daemon.lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -148,7 +149,6 @@ class Daemon:
         self._started_at = time.monotonic()
         self._stop = asyncio.Event()
         self._interrupts = 0
-        self._exit_code = EX_OK
 
     async def serve(self) -> int:
         """Start everything in order, wait for the end, stop everything in the opposite order."""
@@ -164,11 +164,11 @@ class Daemon:
             self._notifier.stopping()
             if not self._interrupts:
                 self._say_what_lives_on()
-        return self._exit_code
+        return EX_OK
 
     async def _build(self, stack: AsyncExitStack) -> None:
         settings, bus = self._settings, Bus()
-        store = Database(os.path.join(settings.state_dir, "wattle.db"), self._die)
+        store = Database(database_path(settings.state_dir), self._die)
         await store.open()
         stack.push_async_callback(store.close)
         executor = LocalExecutor(settings.state_dir, settings.max_concurrent_workers, inherited_environment(os.environ))

@@ -13,6 +13,7 @@ from scheduler.api.query import read_choice, read_number, read_query
 from scheduler.api.shapes import status_of
 from scheduler.api.sse import PING, PING_SECONDS, ClientGoneError, EventStream, frame
 from scheduler.api.workers import latest_attempt, stored_worker
+from scheduler.state_dir import run_dir
 from scheduler.store import runs
 from schemas.paths import log_dir
 from workers.log_files import STREAMS
@@ -41,7 +42,7 @@ def frame_line(attempt_id: str, stream: Stream, line: str, out_offset: int, err_
 
 
 def _logs_of(request: web.Request, attempt: StoredAttempt) -> AttemptLogs:
-    return AttemptLogs.within(f"{request.app[SETTINGS].state_dir}/runs/{attempt.run_id}", attempt.id)
+    return AttemptLogs.within(run_dir(request.app[SETTINGS].state_dir, attempt.run_id), attempt.id)
 
 
 async def get_logs(request: web.Request) -> web.Response:
@@ -150,8 +151,8 @@ class _Follow:
 
     def _state(self) -> WorkerState | None:
         store = self._request.app[STORE]
-        stored = store.read(lambda db: runs.base_run(db, self._stored.id))
-        return store.read(lambda db: runs.current_state(db, self._worker.id, stored))
+        base_run = store.read(lambda db: runs.base_run(db, self._stored.id))
+        return store.read(lambda db: runs.current_state(db, self._worker.id, base_run))
 
     def _resume_from(self) -> tuple[str, int, int] | None:
         found = _EVENT_ID.fullmatch(self._request.headers.get("Last-Event-ID", ""))

@@ -78,8 +78,11 @@ async def list_run_workers(request: web.Request) -> web.Response:
 
     shapes = await request.app[STORE].read_many(read)
     chosen = page.cut(shapes) if page else shapes
-    for shape in chosen if run.completed_at is None else ():
-        if shape["status"] == "created" and shape["phase"] in (None, "starting"):
-            waiting = request.app[ENGINE].why_waiting(run.seq, shape["name"])
-            shape["phase"], shape["reason"] = waiting or (shape["phase"], shape["reason"])
+    unstarted = {
+        shape["name"]: shape
+        for shape in chosen
+        if shape["status"] == "created" and shape["phase"] in (None, "starting")
+    }
+    for name, (phase, reason) in request.app[ENGINE].explain_waiting(run.seq, unstarted).items():
+        unstarted[name].update(phase=phase, reason=reason)
     return answer(request, chosen, pagination=page.describe(len(shapes)) if page else None)

@@ -13,6 +13,7 @@ from scheduler.api.envelope import answer
 from scheduler.api.query import read_choice, read_page, read_query, read_status
 from scheduler.api.shapes import graph_shape, status_of, worker_entity, workflow_shape
 from scheduler.api.strict_yaml import dump_yaml
+from scheduler.state_dir import is_own_dir
 from scheduler.store import runs, workflows
 from schemas.envelope import utc_timestamp
 from schemas.graph import to_dot, to_mermaid
@@ -68,16 +69,12 @@ async def replace_workflow(request: web.Request) -> web.Response:
     """Give a workflow that does not run another definition."""
     read_query(request)
     stored = stored_workflow(request)
-    own_dir = stored.working_dir if stored.working_dir.startswith(_own_dirs(request)) else None
-    workflow, working_dir, _ = await read_definition(request, name=stored.name, own_dir=own_dir)
+    given_dir = stored.working_dir if is_own_dir(request.app[SETTINGS].state_dir, stored.working_dir) else None
+    workflow, working_dir, _ = await read_definition(request, name=stored.name, given_dir=given_dir)
     await change_definition(
         request, stored.name, lambda db, at: workflows.replace_workflow(db, workflow, working_dir, at)
     )
     return answer(request, data_text("workflow_replaced", name=stored.name))
-
-
-def _own_dirs(request: web.Request) -> str:
-    return f"{request.app[SETTINGS].state_dir}/work/"
 
 
 async def delete_workflow(request: web.Request) -> web.Response:

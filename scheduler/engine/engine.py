@@ -12,6 +12,7 @@ from scheduler.engine.pump import Enter, Pump
 from scheduler.engine.recovery import recover
 from scheduler.engine.runner import Acts, Attempt, Runner
 from scheduler.engine.slots import Window
+from scheduler.engine.waiting import why_waiting
 from scheduler.store.changes import RunStarted
 from scheduler.store.record import record
 from scheduler.store.runs import get_run, last_run_seq
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from workers.executor import Executor, LauncherIdentity
 
 BY_REQUEST = "stopped by request"
-SHOWN_UPSTREAMS = 3
 STOP_MARGIN_SECONDS = 15.0
 
 
@@ -74,8 +74,9 @@ class Engine:
         self.pump.begin_with(acts)
 
     def _make_runner(self, run: StoredRun, definition: Definition) -> Runner:
-        os.makedirs(f"{self._settings.state_dir}/runs/{run.id}", mode=0o700, exist_ok=True)
-        return Runner(run, definition, self._settings.state_dir, self._settings.stop_grace_seconds)
+        runner = Runner(run, definition, self._settings.state_dir, self._settings.stop_grace_seconds)
+        os.makedirs(runner.logs_dir, mode=0o700, exist_ok=True)
+        return runner
 
     def _enter(self, runner: Runner) -> None:
         self._runners[runner.run.seq] = runner
@@ -98,30 +99,22 @@ class Engine:
         waiting = sum(len(runner.launchable) for runner in self._runners.values())
         return waiting + sum(attempt.started_at is None for attempt in self.pump.attempts.values())
 
-    def why_waiting(self, run_seq: int, worker: str) -> tuple[str, str] | None:
-        """(phase, reason in words) of a worker that has not started in a run in progress; None for any other."""
+    def explain_waiting(self, run_seq: int, workers: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """{worker: (phase, reason in words)} of those that have not started in a run in progress."""
         runner = self._runners.get(run_seq)
-        index = None if runner is None else runner.definition.index_by_name.get(worker)
-        if runner is None or index is None:
-            return None
-        attempt = runner.attempts.get(index)
-        if attempt is not None and attempt.delayed:
-            return "starting", f"the machine has no room: {attempt.delayed}"
-        upstreams = runner.plan.waits_for(index)
-        if upstreams:
-            names = ", ".join(
-                f"'{runner.definition.worker(upstream).name}'" for upstream in upstreams[:SHOWN_UPSTREAMS]
-            )
-            more = len(upstreams) - SHOWN_UPSTREAMS
-            return "waiting", f"waits for {names}{f' and {more} more' if more > 0 else ''}"
-        if runner.plan.may_launch(index) or (attempt is not None and attempt.started_at is None):
-            if self.guard.is_low:
-                return "queued", self.guard.reason
-            running = len(self.running_attempts())
-            if running < self.window.slots:
-                return "queued", "is about to start"
-            return "queued", f"waits for a slot, {running} of {self.window.slots} are taken (max_concurrent_workers)"
-        return None
+        if runner is None:
+            return {}
+        slot_reason = self._why_no_slot()
+        found = ((name, why_waiting(runner, name, slot_reason)) for name in workers)
+        return {name: why for name, why in found if why is not None}
+
+    def _why_no_slot(self) -> str:
+        running, slots = len(self.running_attempts()), self.window.slots
+        if self.guard.is_low:
+            return self.guard.reason
+        if running < slots:
+            return "is about to start"
+        return f"waits for a slot, {running} of {slots} are taken (max_concurrent_workers)"
 
     def find_attempt(self, workflow_id: int, worker: str) -> Attempt | None:
         """The attempt under way of a worker, None without one."""

@@ -13,6 +13,7 @@ import orjson
 
 from scheduler.engine.effects import Effect, End, Finish, Launch, Stop, StopRun, Wake
 from scheduler.engine.plan import Plan
+from scheduler.state_dir import run_dir
 from scheduler.store.changes import (
     AttemptEnded,
     AttemptIntended,
@@ -88,7 +89,7 @@ class Runner:
 
     def __init__(self, run: StoredRun, definition: Definition, state_dir: str, grace_seconds: float) -> None:
         self.run, self.definition = run, definition
-        self.logs_dir = f"{state_dir}/runs/{run.id}"
+        self.logs_dir = run_dir(state_dir, run.id)
         self._grace_seconds = grace_seconds
         target = None if run.target is None else definition.index_by_name[run.target]
         members: Collection[int] | None = None if target is None else (target,)

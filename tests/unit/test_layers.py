@@ -16,7 +16,14 @@ LAYERS = [
     "workers",
     "schemas",
 ]
-GROUND = {"scheduler.config", "scheduler.config_values", "scheduler.bus", "scheduler.log_config", "scheduler.sdnotify"}
+GROUND = {
+    "scheduler.config",
+    "scheduler.config_values",
+    "scheduler.bus",
+    "scheduler.log_config",
+    "scheduler.sdnotify",
+    "scheduler.state_dir",
+}
 
 
 def _layer(module: str) -> int | None:

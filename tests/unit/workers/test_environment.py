@@ -7,8 +7,8 @@ FACTS: dict[str, object] = {
     "worker": "a",
     "run_id": "01RUN",
     "attempt": 3,
-    "inputs": {"raw-data": "/work/raw.json"},
-    "outputs": {"result.v2": "/work/out/r.txt"},
+    "inputs": {"raw-data": "/flow/raw.json"},
+    "outputs": {"result.v2": "/flow/out/r.txt"},
     "own": {},
 }
 
@@ -23,8 +23,8 @@ def test_the_facts_with_absolute_paths() -> None:
         "WATTLE_WORKER_NAME": "a",
         "WATTLE_RUN_ID": "01RUN",
         "WATTLE_ATTEMPT": "3",
-        "WATTLE_INPUT_RAW_DATA": "/work/raw.json",
-        "WATTLE_OUTPUT_RESULT_V2": "/work/out/r.txt",
+        "WATTLE_INPUT_RAW_DATA": "/flow/raw.json",
+        "WATTLE_OUTPUT_RESULT_V2": "/flow/out/r.txt",
     }
 
 

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> str:
 
 
 def test_the_documented_paths() -> None:
-    assert documented_paths("/work/a") == {"stdout": "/work/a/stdout.log", "stderr": "/work/a/stderr.log"}
+    assert documented_paths("/flow/a") == {"stdout": "/flow/a/stdout.log", "stderr": "/flow/a/stderr.log"}
 
 
 def test_the_documented_paths_lead_to_the_attempt(tmp_path: Path, folder: str) -> None:

@@ -20,7 +20,7 @@ BOOT, JOURNAL = "this boot", "this journal"
 GRACE_SECONDS = 10.0
 
 
-async def define(store: Database, workflow: Workflow, working_dir: str = "/work") -> Definition:
+async def define(store: Database, workflow: Workflow, working_dir: str = "/flow") -> Definition:
     """Create a workflow and read its definition back."""
     await store.write(lambda db: insert_workflow(db, workflow, working_dir, utc_timestamp()))
     return await Definitions(store).get(store.read(lambda db: get_workflow(db, workflow.name)))
@@ -49,7 +49,7 @@ class Day:
 
     @classmethod
     async def begin(
-        cls, store: Database, workflow: Workflow, target: str | None = None, working_dir: str = "/work"
+        cls, store: Database, workflow: Workflow, target: str | None = None, working_dir: str = "/flow"
     ) -> "Day":
         definition = await define(store, workflow, working_dir)
         day = cls(store, make_runner(await create_run(store, definition, target), definition))

@@ -40,27 +40,27 @@ async def read(store: Database, definitions: Definitions, name: str) -> Definiti
 
 
 async def create(store: Database, definition: Workflow) -> None:
-    await store.write(lambda db: insert_workflow(db, definition, "/work", at(0)))
+    await store.write(lambda db: insert_workflow(db, definition, "/flow", at(0)))
 
 
 async def test_a_definition_read_from_the_store_is_the_one_that_was_given(store: Database) -> None:
     given = parse_workflow(PIPELINE)
     definition = await define(store, given)
     assert definition.workflow == given
-    assert definition.graph == build_graph(given, "/work")
+    assert definition.graph == build_graph(given, "/flow")
     assert definition.index_by_name == {"a": 0, "b": 1, "c": 2}
     assert definition.index_by_id == {worker_id: index for index, worker_id in enumerate(definition.worker_ids)}
-    assert (definition.revision, definition.working_dir) == (1, "/work")
+    assert (definition.revision, definition.working_dir) == (1, "/flow")
 
 
 async def test_every_path_is_absolute(store: Database) -> None:
     definition = await define(store, parse_workflow(PIPELINE))
-    assert [definition.working_dir_of(index) for index in range(3)] == ["/work/sub", "/work", "/elsewhere"]
+    assert [definition.working_dir_of(index) for index in range(3)] == ["/flow/sub", "/flow", "/elsewhere"]
     a, b, c = (definition.files(index) for index in range(3))
     assert (a.working_dir, a.outputs, a.inputs) == (
-        *("/work/sub", {"raw": "/work/sub/out/raw.json", "abs": "/x/y"}, {}),
+        *("/flow/sub", {"raw": "/flow/sub/out/raw.json", "abs": "/x/y"}, {}),
     )
-    assert b.inputs == {"r": "/work/sub/out/raw.json", "own": "/work/here.txt", "up": "/there.txt"}
+    assert b.inputs == {"r": "/flow/sub/out/raw.json", "own": "/flow/here.txt", "up": "/there.txt"}
     assert (b.outputs, b.only_output) == ({}, None)
     assert (c.inputs, c.outputs) == ({}, {})
 
@@ -89,7 +89,7 @@ async def test_what_was_parsed_a_moment_ago_is_not_parsed_again(store: Database)
     definitions, given = Definitions(store), parse_workflow(PIPELINE)
     await create(store, given)
     stored = store.read(lambda db: get_workflow(db, "w"))
-    await definitions.learn(stored, given, build_graph(given, "/work"))
+    await definitions.learn(stored, given, build_graph(given, "/flow"))
     learnt = await definitions.get(stored)
     assert learnt.workflow is given
     assert learnt == await Definitions(store).get(stored)
@@ -122,5 +122,5 @@ async def test_ten_thousand_workers_resolve_only_what_is_asked_for(store: Databa
     workers = [{"name": f"w{n}", "command": "true", "outputs": {"o": f"{n}.txt"}} for n in range(size)]
     workers.append({"name": "last", "command": "true", "inputs": {"i": f"w{size - 1}/o"}})
     definition = await define(store, parse_workflow({"name": "w", "workers": workers}))
-    assert definition.inputs(size) == {"i": f"/work/{size - 1}.txt"}
+    assert definition.inputs(size) == {"i": f"/flow/{size - 1}.txt"}
     assert len(definition._outputs) == 1

@@ -20,7 +20,7 @@ from tests.unit.scheduler.engine.running import BOOT, JOURNAL, Day
 @pytest.fixture
 async def attempts(store: Database, tmp_path: Path) -> list[Attempt]:
     """Two attempts of `a` and one of `b`."""
-    work = tmp_path / "work"
+    work = tmp_path / "flow"
     day = await Day.begin(store, workflow_of(a={}, b={"working_dir": "sub"}), working_dir=str(work))
     day.runner.logs_dir = str(tmp_path)
     made = [day.runner.intend(worker, None, 1, BOOT, JOURNAL)[0] for worker in (0, 0, 1)]
@@ -59,8 +59,8 @@ def noted(linker: LogLinker, attempt: Attempt, seconds_ago: float) -> None:
 
 async def test_the_folder_is_the_workers_in_its_own_working_directory(attempts: list[Attempt], tmp_path: Path) -> None:
     first, _, other = attempts
-    assert link_of(first) == (f"{tmp_path}/work/a", f"{tmp_path}/{first.id}")
-    assert link_of(other) == (f"{tmp_path}/work/sub/b", f"{tmp_path}/{other.id}")
+    assert link_of(first) == (f"{tmp_path}/flow/a", f"{tmp_path}/{first.id}")
+    assert link_of(other) == (f"{tmp_path}/flow/sub/b", f"{tmp_path}/{other.id}")
 
 
 async def test_links_lead_to_the_latest_attempt(attempts: list[Attempt], window: Window, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ async def test_links_lead_to_the_latest_attempt(attempts: list[Attempt], window:
     async with running(linker):
         for attempt in attempts:
             linker.note(attempt)
-        links = [tmp_path / "work" / "a" / "stdout.log", tmp_path / "work" / "sub" / "b" / "stderr.log"]
+        links = [tmp_path / "flow" / "a" / "stdout.log", tmp_path / "flow" / "sub" / "b" / "stderr.log"]
         await wait_until(lambda: all(link.exists() for link in links), on_timeout="both workers have their links")
         assert [link.read_text() for link in links] == [attempts[1].id, attempts[2].id]
         linker.note(attempts[0])
@@ -78,13 +78,13 @@ async def test_links_lead_to_the_latest_attempt(attempts: list[Attempt], window:
 async def test_one_that_cannot_be_made_keeps_no_other_waiting(
     attempts: list[Attempt], window: Window, tmp_path: Path
 ) -> None:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "a").write_text("in the way")
+    (tmp_path / "flow").mkdir()
+    (tmp_path / "flow" / "a").write_text("in the way")
     linker = LogLinker(window)
     async with running(linker):
         linker.note(attempts[0])
         linker.note(attempts[2])
-        await wait_until((tmp_path / "work" / "sub" / "b" / "stdout.log").exists, on_timeout="the other has its link")
+        await wait_until((tmp_path / "flow" / "sub" / "b" / "stdout.log").exists, on_timeout="the other has its link")
     assert linker._due() == []
 
 
@@ -119,7 +119,7 @@ async def test_what_had_to_wait_gets_its_link_in_quieter_times(attempts: list[At
     linker = LogLinker(BusyAtFirst(slots=2, most_ahead=64))
     async with running(linker):
         linker.note(attempts[0])
-        link = tmp_path / "work" / "a" / "stdout.log"
+        link = tmp_path / "flow" / "a" / "stdout.log"
         await wait_until(link.exists, on_timeout="the link is made without another word")
 
 
@@ -143,4 +143,4 @@ async def test_it_sleeps_when_there_is_nothing_to_do(attempts: list[Attempt], wi
     async with running(linker):
         linker.note(attempts[0])
         await wait_until(lambda: not linker._awake.is_set(), on_timeout="the linker sleeps")
-    assert (tmp_path / "work" / "a" / "stdout.log").read_text() == attempts[0].id
+    assert (tmp_path / "flow" / "a" / "stdout.log").read_text() == attempts[0].id

@@ -150,14 +150,14 @@ async def test_a_spec_says_how_to_launch(store: Database) -> None:
     runner.intend(1, None, 1, BOOT, JOURNAL)
     attempt, _ = runner.intend(1, None, 1, BOOT, JOURNAL)
     spec = runner.spec(attempt)
-    assert (spec.id, spec.argv, spec.cwd) == (attempt.id, ["tool", "x y", "--in", "$HOME"], "/work/sub")
+    assert (spec.id, spec.argv, spec.cwd) == (attempt.id, ["tool", "x y", "--in", "$HOME"], "/flow/sub")
     assert spec.env == {
         "WATTLE_WORKFLOW_NAME": "w",
         "WATTLE_WORKER_NAME": "b",
         "WATTLE_RUN_ID": runner.run.id,
         "WATTLE_ATTEMPT": "2",
-        "WATTLE_INPUT_RAW": "/work/raw.json",
-        "WATTLE_OUTPUT_DONE": "/work/sub/out/done.txt",
+        "WATTLE_INPUT_RAW": "/flow/raw.json",
+        "WATTLE_OUTPUT_DONE": "/flow/sub/out/done.txt",
         "LEVEL": "7",
     }
     assert spec.logs == f"/state/runs/{runner.run.id}/{attempt.id}"
@@ -222,12 +222,12 @@ async def test_the_facts_of_an_attempts_end(store: Database) -> None:
     report = Report(
         *(attempt.id, "exited"), started_at=1_800_000_000_000, exit_code=0, cpu_seconds=2.5, peak_memory_bytes=400
     )
-    outputs = (OutputFact("o", "/work/o.txt", 7, "stdout", "7:1"),)
+    outputs = (OutputFact("o", "/flow/o.txt", 7, "stdout", "7:1"),)
     change = attempt_ended(attempt, report, OK, Collected(outputs))
     assert (change.exit_code, change.signal, change.cpu_seconds, change.peak_memory_bytes) == (0, None, 2.5, 500)
     assert change.started_at == "2027-01-15T08:00:00.000Z"
     assert json.loads(change.outputs or "") == [
-        {"name": "o", "path": "/work/o.txt", "size_bytes": 7, "source": "stdout"}
+        {"name": "o", "path": "/flow/o.txt", "size_bytes": 7, "source": "stdout"}
     ]
     nothing = attempt_ended(attempt, Report(attempt.id, "exited"), FAILED, Collected())
     assert (nothing.cpu_seconds, nothing.peak_memory_bytes, nothing.started_at) == (0.5, 500, None)
